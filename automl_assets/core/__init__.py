@@ -1,0 +1,1 @@
+"""The domain: no Dagster, MLflow, lakeFS, Kubernetes, network, clock or environment."""

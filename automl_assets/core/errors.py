@@ -1,0 +1,44 @@
+"""Every error that the platform raises on purpose.
+
+    AutoMLError
+    ├── RequestError (ValueError)   the request cannot be honoured as written
+    ├── SnapshotError               data is missing, moved or unreadable
+    ├── ContractError               data breaks its contract; carries the findings
+    ├── SearchError                 the search ended without a usable candidate
+    └── ServiceError                a service refused or did not answer
+
+A message has three parts, each a sentence: the rule, what was found, the cure.
+"""
+
+
+class AutoMLError(Exception):
+    """Root of all errors raised on purpose; its text is written for users."""
+
+
+class RequestError(AutoMLError, ValueError):
+    """The request cannot be honoured as written."""
+
+
+class SnapshotError(AutoMLError):
+    """Data is missing, moved or unreadable."""
+
+
+class ContractError(AutoMLError):
+    """Data breaks its contract.
+
+    Args:
+        message: What is wrong, for a person.
+        findings: One sentence per broken rule.
+    """
+
+    def __init__(self, message: str, findings: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class SearchError(AutoMLError):
+    """The search ended without a usable candidate."""
+
+
+class ServiceError(AutoMLError):
+    """A service refused or did not answer."""

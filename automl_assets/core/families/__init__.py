@@ -1,0 +1,20 @@
+"""Model families, one file each; a new file is a new family."""
+
+from functools import cache
+
+from automl_assets.core.families._base import (
+    Encoded,
+    FitOptions,
+    FittedModel,
+    ModelFamily,
+    Params,
+)
+from automl_assets.core.plugins import load_plugins
+
+__all__ = ["Encoded", "FitOptions", "FittedModel", "ModelFamily", "Params", "load_families"]
+
+
+@cache
+def load_families() -> dict[str, ModelFamily]:
+    """Return all families by name."""
+    return load_plugins(__name__, "FAMILY")

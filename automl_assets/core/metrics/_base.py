@@ -1,0 +1,41 @@
+"""What a metric is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from automl_assets.core.values import TaskType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that says how good predictions are.
+
+    Metrics are pure and deterministic. Their modules import nothing heavy, so
+    that a request can be checked without loading scikit-learn.
+
+    Attributes:
+        name: Equals the module's name, and scikit-learn's term where it has one.
+        direction: Whether more is better.
+        task_types: Where it applies.
+        interval: How its confidence interval is made: `wilson` (a share of
+            rows), `delong` (ROC AUC), `mean` (average of a loss per row) or
+            `bootstrap`.
+        score: Takes `(y_true, prediction)`. `y_true`: class codes `(n_samples,)`
+            or, for regression, values. `prediction`: class probabilities
+            `(n_samples, n_classes)`, the positive class last, or, for
+            regression, values `(n_samples,)`. Returns one float.
+        row_losses: For `wilson` and `mean`: the per-row terms `(n_samples,)`
+            whose average is the score. None otherwise.
+    """
+
+    name: str
+    label: str
+    direction: Literal["maximize", "minimize"]
+    task_types: "frozenset[TaskType]"
+    interval: Literal["wilson", "delong", "mean", "bootstrap"]
+    score: "Callable[[np.ndarray, np.ndarray], float]"
+    row_losses: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None

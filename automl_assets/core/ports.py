@@ -1,0 +1,255 @@
+"""What the domain asks of the outside world; `resources` holds the adapters.
+
+Every adapter of a port passes the port's contract suite in `tests/contracts`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from automl_assets.core.search.plan import SearchPlan, SearchStatus
+    from automl_assets.core.values import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """An immutable state of a repository.
+
+    Attributes:
+        commit_id: 64 hexadecimal digits.
+        content_sha256: Digest of the sorted (path, digest of the bytes) pairs
+            of all objects: equal content has equal digests on every store.
+        created_at: UTC, ISO 8601.
+    """
+
+    repository: str
+    commit_id: str
+    message: str
+    metadata: Mapping[str, str]
+    content_sha256: str
+    parents: tuple[str, ...]
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """One object at a commit."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class WriteTransaction(ABC):
+    """Objects that become visible together, by one commit, or not at all."""
+
+    commit: Commit
+    """The commit; set once the `with` block has ended without error."""
+
+    @abstractmethod
+    def put_file(self, path: str, local: Path) -> None:
+        """Add a finished local file; the store may move it, so it must not be used again."""
+
+    @abstractmethod
+    def put_bytes(self, path: str, content: bytes) -> None:
+        """Add a small object."""
+
+
+class SnapshotStore(ABC):
+    """Tables under version control: repositories, commits, objects.
+
+    Methods are safe in threads and processes. What was committed never changes
+    and reads by commit id never see anything else.
+    """
+
+    @abstractmethod
+    def ensure_repository(self, repository: str) -> None:
+        """Make the repository if it is not there; the second call does nothing."""
+
+    @abstractmethod
+    def find(self, repository: str, key: str) -> Commit | None:
+        """Return the commit that was written under an idempotency key, if there is one."""
+
+    @abstractmethod
+    def write(
+        self,
+        repository: str,
+        *,
+        branch: str,
+        key: str,
+        message: str,
+        metadata: Mapping[str, str],
+    ) -> AbstractContextManager[WriteTransaction]:
+        """Open a transaction on a branch; a clean exit commits, an exception discards.
+
+        The branch is made if it is not there (its first commit has no parent).
+        Objects of the branch's head stay unless their path is put again.
+
+        Args:
+            key: Idempotency key. If a commit with this key exists, the exit
+                discards what was put and `commit` is the earlier one.
+            metadata: Kept with the commit, together with the key.
+
+        Raises:
+            SnapshotError: The disk is full or the store cannot be written; the
+                branch is as before.
+        """
+
+    @abstractmethod
+    def resolve(self, repository: str, ref: str) -> Commit:
+        """Return the commit of a commit id or branch name.
+
+        Raises:
+            SnapshotError: There is no such repository or ref; the message
+                lists near names.
+        """
+
+    @abstractmethod
+    def objects(self, repository: str, commit_id: str) -> list[ObjectInfo]:
+        """List all objects at a commit, sorted by path."""
+
+    @abstractmethod
+    def scan(self, repository: str, commit_id: str, path: str) -> "pl.LazyFrame":
+        """Open a Parquet object lazily. Takes a commit id only: branches move.
+
+        Raises:
+            SnapshotError: No such commit or path.
+        """
+
+    @abstractmethod
+    def read_bytes(self, repository: str, commit_id: str, path: str) -> bytes:
+        """Read a small object whole; its digest is verified.
+
+        Raises:
+            SnapshotError: No such commit or path, or the bytes changed.
+        """
+
+    @abstractmethod
+    def pin(self, repository: str, commit_id: str, owner: str) -> None:
+        """Keep a commit from garbage collection on behalf of `owner`; idempotent."""
+
+
+class DataSource(ABC):
+    """A place where rows come from."""
+
+    name: str
+
+    @abstractmethod
+    def scan(self, location: Path) -> "pl.LazyFrame":
+        """Open the rows lazily, with the names and types found.
+
+        Raises:
+            SnapshotError: The file is missing, empty, of another format or unreadable.
+        """
+
+
+class StudyStorage(ABC):
+    """Where Optuna keeps studies and trials."""
+
+    @abstractmethod
+    def url(self, study_name: str) -> str:
+        """Return the storage URL of a study, as Optuna takes it; holds no secret."""
+
+
+class SearchRunner(ABC):
+    """Runs the workers of a search until it is over."""
+
+    @abstractmethod
+    def run(self, plan: "SearchPlan", on_progress: "Callable[[SearchStatus], None]") -> None:
+        """Run, or go on with, the search of a plan; return when it is over.
+
+        Finished trials of an earlier call are kept and not repeated; trials
+        that were running when it died are run once more.
+
+        Args:
+            on_progress: Called about once a second with what is known.
+
+        Raises:
+            SearchError: Another process is running this search, or the workers
+                cannot be started.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """All that is registered with a model version.
+
+    Attributes:
+        name: Registered-model name.
+        request_sha256: With `artifact_sha256` the identity: registering the
+            same pair again finds the version and makes no second one.
+        package: Folder of the model package (`core.package`).
+        report: Folder with report.html, card.json, card.md.
+        input_example: Up to five raw rows of the features.
+        params, metrics, tags: For MLflow's run and version pages.
+        data_uri: `lakefs://…` of the snapshot.
+    """
+
+    name: str
+    owner: str
+    request_id: str
+    request_sha256: str
+    request_yaml: str
+    artifact_sha256: str
+    card_sha256: str
+    package: Path
+    report: Path
+    input_example: "pl.DataFrame"
+    data_uri: str
+    data_sha256: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    alias: str = "challenger"
+
+
+class ModelRegistry(ABC):
+    """Names and versions of models."""
+
+    @abstractmethod
+    def register(self, registration: Registration) -> "ModelVersion":
+        """Register a model, or find the version of an earlier call.
+
+        May be killed at any point and called again: there is one version. The
+        alias is set last.
+
+        Raises:
+            ServiceError: The registry refused or did not answer.
+        """
+
+    @abstractmethod
+    def fetch(self, name: str, reference: str | None = None) -> tuple["ModelVersion", Path]:
+        """Return a version and the local folder of its model package.
+
+        Args:
+            reference: A version number or an alias; the newest version if None.
+
+        Raises:
+            RequestError: No such model or version; the message lists what there is.
+        """
+
+    @abstractmethod
+    def list_versions(self) -> "list[ModelVersion]":
+        """Return all versions, newest first."""
+
+    @abstractmethod
+    def version_url(self, version: "ModelVersion") -> str | None:
+        """Return the page of a version in the registry's UI, or None where no UI is known."""
+
+
+class Progress(ABC):
+    """Hears what a run is doing; must return at once and never raise."""
+
+    @abstractmethod
+    def stage(self, name: str, text: str) -> None:
+        """Tell one finished thing: a short label such as `read`, and a sentence."""
+
+    @abstractmethod
+    def search(self, status: "SearchStatus") -> None:
+        """Tell how the search goes."""

@@ -1,0 +1,202 @@
+"""The values that flow between assets: small, frozen, JSON.
+
+Tables live in the snapshot store, models and reports in files and in the
+registry, trials in the study's storage; these values only name them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from automl_assets.core.request import TrainingRequest
+
+TaskType = Literal["binary", "multiclass", "regression"]
+Part = Literal["train", "validation", "calibration", "analysis"]
+ColumnKind = Literal["numeric", "boolean", "categorical", "datetime"]
+
+PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "analysis")
+
+
+class Value(BaseModel):
+    """A frozen value that is stored as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+
+
+class AcceptedRequest(Value):
+    """A request that passed every check of its text, as it was accepted."""
+
+    request_id: str = Field(description="Partition key: `<name>-<first 10 hex of the digest>`.")
+    request_sha256: str = Field(description="Digest of the canonical JSON of the request.")
+    accepted_at: str = Field(description="UTC, ISO 8601.")
+    request: TrainingRequest
+
+
+class ColumnProfile(Value):
+    """What one column holds.
+
+    `kind` says how a column would be encoded as a feature; it is None where a
+    column cannot be one (a constant, an all-null column, free identifiers).
+    """
+
+    name: str
+    dtype: str
+    kind: ColumnKind | None
+    n_nulls: int
+    n_distinct: int = Field(description="Approximate above 10,000.")
+    minimum: str | None = None
+    maximum: str | None = None
+    mean: float | None = None
+
+
+class DroppedColumn(Value):
+    """A column that does not become a feature, and why."""
+
+    name: str
+    reason: str
+
+
+class TableProfile(Value):
+    """What one streaming pass over the snapshot found, and what follows for the task."""
+
+    n_rows: int
+    columns: tuple[ColumnProfile, ...]
+    task_type: TaskType
+    classes: tuple[str, ...] = Field(
+        description="Target values as text, in code order; the positive class of a binary task "
+        "is last. Empty for regression."
+    )
+    class_counts: tuple[int, ...] = ()
+    features: tuple[str, ...] = Field(description="Columns that become features, in table order.")
+    dropped: tuple[DroppedColumn, ...]
+    warnings: tuple[str, ...] = ()
+
+    def column(self, name: str) -> ColumnProfile:
+        """Return the profile of one column."""
+        return next(column for column in self.columns if column.name == name)
+
+
+class RowStep(Value):
+    """How many rows were left after one step of reading."""
+
+    step: str
+    n_rows: int
+
+
+class DataSnapshot(Value):
+    """A table at one commit of a repository: immutable, and named for ever."""
+
+    repository: str
+    commit_id: str
+    path: str
+    content_sha256: str
+    source: str = Field(description="Where the rows came from, as the request names it.")
+    source_sha256: str
+    rows: tuple[RowStep, ...] = Field(description="Waterfall from the source to the snapshot.")
+    profile: TableProfile
+
+    @property
+    def uri(self) -> str:
+        """The name of the table, the same on every kind of store."""
+        return f"lakefs://{self.repository}/{self.commit_id}/{self.path}"
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in the snapshot."""
+        return self.profile.n_rows
+
+
+class SplitPart(Value):
+    """The rows of one part, as a file of row numbers at the split's commit."""
+
+    part: Part
+    n_rows: int
+    path: str
+    sha256: str
+
+
+class Split(Value):
+    """Four disjoint parts that cover the snapshot, and the matrix encoded from them."""
+
+    repository: str
+    commit_id: str
+    strategy: str
+    seed: int
+    parts: tuple[SplitPart, ...]
+    preprocessing_version: str = Field(description="Digest of the preprocessing code.")
+    matrix_id: str = Field(description="Name of the folder that holds the encoded matrix.")
+    feature_names: tuple[str, ...]
+
+    def part(self, name: Part) -> SplitPart:
+        """Return one part."""
+        return next(part for part in self.parts if part.part == name)
+
+
+class Candidate(Value):
+    """One finished trial, or the reason why it is none."""
+
+    number: int
+    family: str
+    params: dict[str, float | int | str | bool | None]
+    state: Literal["complete", "pruned", "failed"]
+    score: float | None = Field(description="On the validation part, in the metric's own unit.")
+    cpu_seconds: float | None = None
+    n_iterations: int | None = Field(default=None, description="Trees or steps, where it has them.")
+    model_bytes: int | None = None
+    reason: str = Field(default="", description="Why it lost, or failed.")
+
+
+class CandidateSet(Value):
+    """What the search found: the leaderboard, the winner, and why the others lost."""
+
+    study_name: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    seed: int
+    leaderboard: tuple[Candidate, ...] = Field(description="Best first; failed ones last.")
+    winner: int = Field(description="Trial number of the winner.")
+    artifact: str = Field(description="Folder of the winner's model package.")
+    artifact_sha256: str = Field(description="Digest of the package's manifest.")
+    ledger_sha256: str = Field(description="Digest of all trials as canonical JSON.")
+    stopped_by: Literal["n_trials", "time_limit"]
+    seconds: float = Field(description="Time the search used, all attempts together.")
+
+    @property
+    def best(self) -> Candidate:
+        """The winner."""
+        return next(item for item in self.leaderboard if item.number == self.winner)
+
+
+class MetricEstimate(Value):
+    """One metric on one part, with an interval and how it was made."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    confidence: float = 0.95
+    method: str = Field(description="For example `wilson` or `bootstrap, 1000 resamples, seed 0`.")
+    n_rows: int
+
+
+class EvaluationReport(Value):
+    """The winner judged once on the analysis part."""
+
+    card_sha256: str = Field(description="Digest of `card.json`.")
+    folder: str = Field(description="Folder with report.html, card.json and card.md.")
+    verdict: tuple[str, ...] = Field(description="Sentences for a person, the most important first.")
+    metrics: tuple[MetricEstimate, ...] = Field(description="The search's metric first.")
+    baseline: tuple[MetricEstimate, ...] = Field(description="The prior's, in the same order.")
+    better_than_baseline: bool
+
+
+class ModelVersion(Value):
+    """A version in the model registry."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    mlflow_run_id: str
+    artifact_sha256: str
+    card_sha256: str
+    tags: dict[str, str]
