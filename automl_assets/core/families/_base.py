@@ -83,11 +83,13 @@ class ModelFamily(ABC):
         name: Equals the module's name.
         task_types: Where it applies.
         summary: One line for people.
+        relative_cost: Time of a default fit, LightGBM's being 1; cheap ones are tried first.
     """
 
     name: str
     task_types: "frozenset[TaskType]"
     summary: str
+    relative_cost: float
 
     @abstractmethod
     def default_params(self) -> Params:

@@ -1,0 +1,51 @@
+"""Counts of true against predicted classes."""
+
+from typing import TYPE_CHECKING
+
+from automl_assets.core.errors import ContractError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def predicted_labels(prediction: "np.ndarray") -> "np.ndarray":
+    """Return the most probable class of each row; the lower code wins a tie.
+
+    Args:
+        prediction: Probabilities `(n_samples, n_classes)`.
+
+    Raises:
+        ContractError: A probability is NaN: the largest of a row is then unknown.
+    """
+    import numpy as np
+
+    if np.isnan(prediction.sum()):
+        n_bad = int(np.isnan(prediction).any(axis=1).sum())
+        raise ContractError(
+            f"Predicted probabilities must be numbers, but {n_bad:,} of {len(prediction):,} rows "
+            "hold NaN. The model has diverged; lower its learning rate or exclude the family."
+        )
+    return prediction.argmax(axis=1)
+
+
+def confusion_counts(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
+    """Count rows by true class (rows of the table) and predicted class (columns).
+
+    Args:
+        y_true: Class codes `(n_samples,)`.
+        prediction: Probabilities `(n_samples, n_classes)`.
+
+    Returns:
+        Counts `(n_classes, n_classes)`, as float64 so that products cannot overflow.
+
+    Examples:
+        >>> import numpy as np
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+        >>> confusion_counts(np.array([0, 1, 0]), probabilities).tolist()
+        [[1.0, 1.0], [0.0, 1.0]]
+    """
+    import numpy as np
+
+    n_classes = prediction.shape[1]
+    cells = y_true.astype(np.int64) * n_classes + predicted_labels(prediction)
+    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(float)
