@@ -26,10 +26,12 @@ class Settings(BaseSettings):
     mlflow_ui_url: str | None = Field(
         default=None, description="Where people open MLflow, for links in the lineage."
     )
+    ui_url: str | None = Field(
+        default=None, description="Where people open Dagit, for links to reports."
+    )
     max_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Search workers of one run."
     )
-    max_rows_in_memory: int = Field(default=50_000_000, ge=1)
 
     @property
     def root(self) -> Path:
@@ -92,3 +94,7 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's tracking and registry URI."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_folder / 'mlflow.db'}"
+
+    def report_url(self, request_id: str) -> str | None:
+        """Return the page of a request's report, or None where no web server shows it."""
+        return f"{self.ui_url}/reports/{request_id}/report.html" if self.ui_url else None

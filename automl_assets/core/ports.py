@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from automl_assets.core.search.plan import SearchPlan, SearchStatus
-    from automl_assets.core.values import ModelVersion
+    from automl_assets.core.values import AcceptedRequest, CandidateSet, ModelVersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,31 @@ class SnapshotStore(ABC):
         """Keep a commit from garbage collection on behalf of `owner`; idempotent."""
 
 
+class AcceptedRequests(ABC):
+    """The requests that passed every check, as they were accepted; none ever changes."""
+
+    @abstractmethod
+    def load(self, request_id: str) -> "AcceptedRequest":
+        """Return an accepted request.
+
+        Raises:
+            RequestError: There is none with this id; the message lists near ids.
+        """
+
+
+class DataSources(ABC):
+    """All places that requests may read from."""
+
+    @abstractmethod
+    def open(self, location: str) -> "tuple[Path, pl.LazyFrame]":
+        """Find a file as a request names it and open its rows lazily.
+
+        Raises:
+            RequestError: The place is outside of what the operator allows.
+            SnapshotError: The file is missing, empty, of another format or unreadable.
+        """
+
+
 class DataSource(ABC):
     """A place where rows come from."""
 
@@ -161,8 +186,10 @@ class SearchRunner(ABC):
     """Runs the workers of a search until it is over."""
 
     @abstractmethod
-    def run(self, plan: "SearchPlan", on_progress: "Callable[[SearchStatus], None]") -> None:
-        """Run, or go on with, the search of a plan; return when it is over.
+    def run(
+        self, plan: "SearchPlan", on_progress: "Callable[[SearchStatus], None]"
+    ) -> "CandidateSet":
+        """Run, or go on with, the search of a plan; return what it found.
 
         Finished trials of an earlier call are kept and not repeated; trials
         that were running when it died are run once more.
@@ -171,8 +198,8 @@ class SearchRunner(ABC):
             on_progress: Called about once a second with what is known.
 
         Raises:
-            SearchError: Another process is running this search, or the workers
-                cannot be started.
+            SearchError: Another process is running this search, the workers
+                cannot be started, or no trial completed.
         """
 
 

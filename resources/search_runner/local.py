@@ -16,13 +16,14 @@ import dagster as dg
 from automl_assets.core.errors import SearchError
 from automl_assets.core.ports import SearchRunner
 from automl_assets.core.search.plan import SearchPlan, SearchStatus
+from automl_assets.core.values import CandidateSet
 from resources.study_storage import SQLiteStudyStorage, open_storage, storage_lock
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import RDBStorage
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 STOP_GRACE_SECONDS = 2.0
 """How long a fit may take to end with the model so far, once the time is used."""
 
@@ -89,26 +90,23 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
 
     storage: SQLiteStudyStorage
 
-    def run(self, plan: SearchPlan, on_progress: Callable[[SearchStatus], None]) -> None:
-        """Run, or go on with, the search of a plan; return when it is over."""
+    def run(self, plan: SearchPlan, on_progress: Callable[[SearchStatus], None]) -> CandidateSet:
+        """Run, or go on with, the search of a plan; return what it found."""
+        from automl_assets.core.search.outcome import collect_candidates, sweep_packages
         from automl_assets.core.search.study import open_study, quiet_optuna
 
         quiet_optuna()
         url = self.storage.url(plan.study_name)
-        with _exclusive(self.storage.study_folder(plan.study_name)), storage_lock(url):
+        folder = self.storage.study_folder(plan.study_name)
+        with _exclusive(folder):
             storage = open_storage(url)
-            study = open_study(plan, storage)
-        with _exclusive(self.storage.study_folder(plan.study_name)):
+            with storage_lock(url):
+                study = open_study(plan, storage)
             search = _Search(plan, url, storage, study, on_progress)
-            search.run(self.storage.study_folder(plan.study_name) / "workers")
-
-    def load(self, study_name: str) -> "optuna.Study":
-        """Open a study to read what was found."""
-        import optuna
-
-        return optuna.load_study(
-            study_name=study_name, storage=open_storage(self.storage.url(study_name))
-        )
+            search.run(folder / "workers")
+            candidates = collect_candidates(study, plan, seconds=search.seconds())
+            sweep_packages(candidates, Path(plan.artifacts))
+        return candidates
 
 
 @contextmanager
@@ -152,31 +150,28 @@ class _Search:
 
     def run(self, log_folder: Path) -> None:
         """Supervise until all trials are settled or the time is used."""
+        from automl_assets.core.search.study import is_over
+
         self._release("its worker and supervisor died", retry=True)
         with ExitStack() as stack:
             stack.callback(self._end)
-            status = self._tell()
-            while not self._is_over(status):
-                self._replace_dead(log_folder, status)
-                time.sleep(POLL_SECONDS)
-                status = self._tell()
+            while not is_over(status := self._tell()):
+                self._start_workers(log_folder, status)
+                left = status.seconds_left
+                time.sleep(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
+                self._reap_workers()
             self._stop_in_time()
         self._release("ended by the time limit", retry=False)
         self._tell()
 
-    @staticmethod
-    def _is_over(status: SearchStatus) -> bool:
-        from automl_assets.core.search.study import is_over
-
-        return is_over(status)
-
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """Time the search used, all attempts together."""
         return self._used_before + time.monotonic() - self._started
 
     def _tell(self) -> SearchStatus:
         from automl_assets.core.search.study import search_status
 
-        seconds = self._seconds()
+        seconds = self.seconds()
         self._study.set_user_attr(USED, seconds)
         status = search_status(self._study, self._plan, seconds)
         self._on_progress(status)
@@ -191,8 +186,16 @@ class _Search:
                 self._study, self._plan, self._storage, alive=alive, retry=retry, reason=reason
             )
 
-    def _replace_dead(self, log_folder: Path, status: SearchStatus) -> None:
+    def _start_workers(self, log_folder: Path, status: SearchStatus) -> None:
         """Start workers up to the planned number, as long as trials are left for them."""
+        wanted = self._plan.n_workers
+        if status.n_trials is not None:
+            wanted = min(wanted, status.n_trials - status.n_finished)
+        while len(self._workers) < wanted:
+            self._workers.append(_Worker(self._url, self._plan, log_folder))
+
+    def _reap_workers(self) -> None:
+        """Take leave of workers that ended; what a dead one was running is queued again."""
         for worker in [item for item in self._workers if item.process.poll() is not None]:
             self._workers.remove(worker)
             code = worker.process.returncode
@@ -206,11 +209,6 @@ class _Search:
                     f"Search workers must stay alive, but {self._n_deaths} ended, the last with "
                     f"exit code {code}: {worker.last_words()}"
                 )
-        wanted = self._plan.n_workers
-        if status.n_trials is not None:
-            wanted = min(wanted, status.n_trials - status.n_finished)
-        while len(self._workers) < wanted:
-            self._workers.append(_Worker(self._url, self._plan, log_folder))
 
     def _stop_in_time(self) -> None:
         for worker in self._workers:

@@ -49,3 +49,13 @@ def confusion_counts(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndar
     n_classes = prediction.shape[1]
     cells = y_true.astype(np.int64) * n_classes + predicted_labels(prediction)
     return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(float)
+
+
+def rarest_class_rows(y_true: "np.ndarray", prediction: "np.ndarray") -> int | None:
+    """Return how many rows the rarest class that occurs has; None for regression."""
+    import numpy as np
+
+    if prediction.ndim == 1:
+        return None
+    counts = np.bincount(y_true.astype(np.int64))
+    return int(counts[counts > 0].min())

@@ -1,8 +1,8 @@
 """What a search found: the leaderboard, the winner, and why the others lost."""
 
+import math
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -57,13 +57,11 @@ def collect_candidates(
     plan: SearchPlan,
     *,
     seconds: float,
-    stopped_by: Literal["n_trials", "time_limit"],
 ) -> CandidateSet:
     """Order the trials of a search and name its winner.
 
     Args:
         seconds: Time the search used, all attempts together.
-        stopped_by: Which limit ended it.
 
     Raises:
         SearchError: No trial completed.
@@ -92,7 +90,7 @@ def collect_candidates(
         artifact=f"{plan.study_name}/candidates/{best.number}",
         artifact_sha256=best.user_attrs[RESULT]["package_sha256"],
         ledger_sha256=ledger_sha256(ledger(study, plan)),
-        stopped_by=stopped_by,
+        stopped_by="n_trials" if len(trials) >= (plan.n_trials or math.inf) else "time_limit",
         seconds=seconds,
     )
 

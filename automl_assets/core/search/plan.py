@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from automl_assets.core.values import TaskType, Value
+from automl_assets.core.errors import RequestError
+from automl_assets.core.families import load_families
+from automl_assets.core.metrics import DEFAULT_METRIC, load_metrics
+from automl_assets.core.request import TrainingRequest
+from automl_assets.core.values import TableProfile, TaskType, Value
 
 
 class SearchPlan(Value):
@@ -20,7 +24,7 @@ class SearchPlan(Value):
     classes: tuple[str, ...]
     target: str
     families: tuple[str, ...]
-    sampler: Literal["tpe", "random"]
+    sampler: Literal["tpe", "random", "grid"]
     n_trials: int | None
     time_limit_seconds: float | None
     n_workers: int
@@ -54,3 +58,54 @@ class SearchStatus:
     best_family: str | None
     seconds: float
     seconds_left: float | None
+
+
+DEFAULT_WORKERS = 2
+
+
+def make_plan(
+    request: TrainingRequest,
+    profile: TableProfile,
+    *,
+    study_name: str,
+    matrix: str,
+    artifacts: str,
+    max_workers: int,
+) -> SearchPlan:
+    """Make the plan of a request's search.
+
+    Args:
+        matrix: Folder of the encoded matrix.
+        artifacts: Folder for the candidates' packages.
+        max_workers: The operator's cap; also the threads that all workers share.
+
+    Raises:
+        RequestError: No asked family can learn this kind of task.
+    """
+    known = load_families()
+    asked = request.model.families or tuple(known)
+    families = tuple(name for name in asked if profile.task_type in known[name].task_types)
+    if not families:
+        raise RequestError(
+            f"At least one model family must learn {profile.task_type} tasks, but none of "
+            f"{', '.join(asked)} does. Add another to model.families."
+        )
+    metric = request.task.metric or DEFAULT_METRIC[profile.task_type]
+    n_workers = min(request.search.workers or DEFAULT_WORKERS, max_workers)
+    return SearchPlan(
+        study_name=study_name,
+        metric=metric,
+        direction=load_metrics()[metric].direction,
+        task_type=profile.task_type,
+        classes=profile.classes,
+        target=request.data.target,
+        families=families,
+        sampler=request.search.sampler,
+        n_trials=request.search.n_trials,
+        time_limit_seconds=request.search.effective_time_limit,
+        n_workers=n_workers,
+        n_threads=max(1, max_workers // n_workers),
+        seed=request.seed,
+        matrix=matrix,
+        artifacts=artifacts,
+    )

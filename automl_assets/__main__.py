@@ -1,0 +1,5 @@
+"""`python -m automl_assets` is the `automl` command."""
+
+from automl_assets.cli import main
+
+main()

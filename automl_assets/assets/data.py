@@ -1,0 +1,143 @@
+"""The data of a request: an immutable table, and its four parts."""
+
+import dagster as dg
+
+from automl_assets.core.code_version import code_version
+from automl_assets.core.encoding import preprocessing_version
+from automl_assets.core.ingest import find_snapshot, ingest
+from automl_assets.core.ports import DataSources, Progress, SnapshotStore
+from automl_assets.core.prepare import make_split
+from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split
+from automl_assets.partitions import training_requests
+from automl_assets.settings import Settings
+
+READING_CODE = ("automl_assets.core.ingest", "automl_assets.core.rows", "automl_assets.core.profile")
+SPLITTING_CODE = ("automl_assets.core.splits", "automl_assets.core.prepare")
+
+
+@dg.asset(
+    partitions_def=training_requests,
+    group_name="data",
+    kinds={"polars", "parquet"},
+    owners=["team:automl"],
+    code_version=code_version(*READING_CODE),
+)
+def data_snapshot(
+    training_request: AcceptedRequest,
+    snapshot_store: dg.ResourceParam[SnapshotStore],
+    data_sources: dg.ResourceParam[DataSources],
+    settings: dg.ResourceParam[Settings],
+    progress: dg.ResourceParam[Progress],
+) -> dg.MaterializeResult[DataSnapshot]:
+    """The rows and columns asked for, at one immutable commit.
+
+    Read once and profiled as they were written. What the source becomes later
+    does not matter to this request.
+    """
+    snapshot = find_snapshot(training_request, store=snapshot_store)
+    if snapshot is None:
+        source, frame = data_sources.open(str(training_request.request.data.path))
+        snapshot = ingest(
+            training_request,
+            source=source,
+            frame=frame,
+            store=snapshot_store,
+            scratch=settings.root / "scratch",
+        )
+    progress.stage("read", describe_snapshot(snapshot))
+    for dropped in snapshot.profile.dropped:
+        progress.stage("dropped", f"{dropped.name}: {dropped.reason}")
+    for warning in snapshot.profile.warnings:
+        progress.stage("warning", warning)
+    return dg.MaterializeResult(
+        value=snapshot,
+        data_version=dg.DataVersion(snapshot.content_sha256),
+        metadata={
+            "dagster/row_count": snapshot.n_rows,
+            "uri": snapshot.uri,
+            "data_commit": snapshot.commit_id,
+            "content_sha256": snapshot.content_sha256,
+            "source": snapshot.source,
+            "task": snapshot.profile.task_type,
+            "rows": _table([{"step": step.step, "rows": step.n_rows} for step in snapshot.rows]),
+            "columns": _table(
+                [
+                    {
+                        "column": column.name,
+                        "type": column.dtype,
+                        "nulls": column.n_nulls,
+                        "distinct": column.n_distinct,
+                        "role": _role(snapshot, training_request, column.name),
+                    }
+                    for column in snapshot.profile.columns[:200]
+                ]
+            ),
+        },
+    )
+
+
+def _table(rows: list[dict[str, str | int]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+
+
+def _role(snapshot: DataSnapshot, accepted: AcceptedRequest, name: str) -> str:
+    if name == accepted.request.data.target:
+        return "target"
+    if name in snapshot.profile.features:
+        return "feature"
+    reasons = {dropped.name: dropped.reason for dropped in snapshot.profile.dropped}
+    return f"dropped: {reasons.get(name, 'not asked for')}"
+
+
+def describe_snapshot(snapshot: DataSnapshot) -> str:
+    """Return one line on a snapshot, for people."""
+    return (
+        f"{snapshot.source}  {snapshot.n_rows:,} rows x {len(snapshot.profile.columns)} columns  "
+        f"sha256 {snapshot.source_sha256[:12]}"
+    )
+
+
+@dg.asset(
+    partitions_def=training_requests,
+    group_name="data",
+    kinds={"numpy"},
+    owners=["team:automl"],
+    # A change of the preprocessing changes this version, and so all that follows is stale.
+    code_version=f"{code_version(*SPLITTING_CODE)}-{preprocessing_version()}",
+)
+def splits(
+    training_request: AcceptedRequest,
+    data_snapshot: DataSnapshot,
+    snapshot_store: dg.ResourceParam[SnapshotStore],
+    settings: dg.ResourceParam[Settings],
+    progress: dg.ResourceParam[Progress],
+) -> dg.MaterializeResult[Split]:
+    """Four disjoint parts of the snapshot, and the matrix encoded from them.
+
+    Train is fitted on, validation chooses, calibration is kept for
+    probabilities, analysis is looked at once, when the winner is known.
+    """
+    split = make_split(
+        training_request, data_snapshot, store=snapshot_store, matrices=settings.matrices_folder
+    )
+    sizes = {part.part: part.n_rows for part in split.parts}
+    shares = " / ".join(f"{part} {n / data_snapshot.n_rows:.0%}" for part, n in sizes.items())
+    progress.stage("split", f"{split.strategy}: {shares}")
+    return dg.MaterializeResult(
+        value=split,
+        data_version=dg.DataVersion(split.matrix_id),
+        metadata={
+            "dagster/row_count": data_snapshot.n_rows,
+            "strategy": split.strategy,
+            "seed": split.seed,
+            "parts": _table(
+                [
+                    {"part": part.part, "rows": part.n_rows, "sha256": part.sha256}
+                    for part in split.parts
+                ]
+            ),
+            "features": len(split.feature_names),
+            "preprocessing_version": split.preprocessing_version,
+            "data_commit": split.commit_id,
+        },
+    )

@@ -1,0 +1,44 @@
+"""What a user asked for."""
+
+import dagster as dg
+
+from automl_assets.core.code_version import code_version
+from automl_assets.core.ports import AcceptedRequests, Progress
+from automl_assets.core.values import AcceptedRequest
+from automl_assets.partitions import training_requests
+
+
+@dg.asset(
+    partitions_def=training_requests,
+    group_name="intake",
+    kinds={"yaml"},
+    owners=["team:automl"],
+    code_version=code_version(
+        "automl_assets.core.request", "automl_assets.core.request_sections"
+    ),
+)
+def training_request(
+    context: dg.AssetExecutionContext,
+    request_store: dg.ResourceParam[AcceptedRequests],
+    progress: dg.ResourceParam[Progress],
+) -> dg.MaterializeResult[AcceptedRequest]:
+    """A user's request for a model: this data, this target, this metric, these limits.
+
+    Its text was checked before it was accepted, and it never changes: a changed
+    request is another request.
+    """
+    accepted = request_store.load(context.partition_key)
+    request = accepted.request
+    progress.stage("request", f"{accepted.request_id} by {request.owner}")
+    return dg.MaterializeResult(
+        value=accepted,
+        data_version=dg.DataVersion(accepted.request_sha256),
+        metadata={
+            "name": request.name,
+            "owner": request.owner,
+            "purpose": request.purpose or "not given",
+            "accepted_at": accepted.accepted_at,
+            "request_sha256": accepted.request_sha256,
+            "request": dg.MetadataValue.md(f"```yaml\n{request.to_yaml()}\n```"),
+        },
+    )

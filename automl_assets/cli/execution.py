@@ -1,0 +1,156 @@
+"""Runs a request's job in this process, on the platform's own instance."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from automl_assets.core.errors import AutoMLError, ContractError
+from automl_assets.core.values import (
+    CandidateSet,
+    DataSnapshot,
+    EvaluationReport,
+    ModelVersion,
+)
+from automl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from automl_assets.cli.console import ConsoleProgress
+    from resources.data_sources import LocalDataSources
+    from resources.model_registry import MlflowModelRegistry
+    from resources.request_store import RequestStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What a request has made so far."""
+
+    data_snapshot: DataSnapshot | None
+    candidate_models: CandidateSet | None
+    evaluation_report: EvaluationReport | None
+    registered_model: ModelVersion | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLine:
+    """The wired platform, for commands."""
+
+    settings: Settings
+    definitions: "dg.Definitions"
+    data_sources: "LocalDataSources"
+    request_store: "RequestStore"
+    model_registry: "MlflowModelRegistry"
+    progress: "ConsoleProgress"
+
+
+def read_values(settings: Settings, request_id: str) -> Values:
+    """Read what a request has made so far."""
+    from resources.value_store import JsonValueStore
+
+    store = JsonValueStore(folder=str(settings.values_folder))
+    return Values(
+        data_snapshot=store.read("data_snapshot", request_id, DataSnapshot),
+        candidate_models=store.read("candidate_models", request_id, CandidateSet),
+        evaluation_report=store.read("evaluation_report", request_id, EvaluationReport),
+        registered_model=store.read("registered_model", request_id, ModelVersion),
+    )
+
+
+def quiet_environment(settings: Settings) -> None:
+    """Keep libraries from calling home and from writing outside our home."""
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.root / "cache" / "matplotlib"))
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+
+@contextmanager
+def build_for_cli(
+    settings: Settings, console: Console, *, extra_root: Path | None = None
+) -> Iterator[CommandLine]:
+    """Wire the platform for a command; nothing is written yet.
+
+    Args:
+        extra_root: A file that the user named on the command line: its folder
+            may be read, since whoever runs the command may read it anyway.
+    """
+    from automl_assets.cli.console import ConsoleProgress
+
+    quiet_environment(settings)
+    roots = [*settings.allowed_data_roots]
+    if extra_root is not None:
+        roots.append(extra_root.expanduser().absolute().parent)
+    settings = settings.model_copy(update={"data_roots": os.pathsep.join(map(str, roots))})
+    from automl_assets.definitions import build_adapters, build_definitions
+
+    with ConsoleProgress(console) as progress:
+        adapters = build_adapters(settings)
+        yield CommandLine(
+            settings=settings,
+            definitions=build_definitions(settings, progress),
+            data_sources=adapters.data_sources,
+            request_store=adapters.request_store,
+            model_registry=adapters.model_registry,
+            progress=progress,
+        )
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
+    """Open the platform's Dagster instance; its folder and settings are made if needed."""
+    import dagster as dg
+
+    from automl_assets.cli.home import prepare_home
+
+    prepare_home(settings)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
+    """Materialize all assets of a request in this process.
+
+    Raises:
+        AutoMLError: The first error that a step raised on purpose.
+        KeyboardInterrupt: Ctrl-C; the request can be resumed.
+    """
+    import dagster as dg
+
+    from automl_assets.definitions import TRAIN_JOB
+    from automl_assets.partitions import training_requests
+
+    with open_instance(cli.settings) as instance:
+        instance.add_dynamic_partitions(str(training_requests.name), [request_id])
+        job = cli.definitions.resolve_job_def(TRAIN_JOB)
+        try:
+            job.execute_in_process(
+                instance=instance,
+                partition_key=request_id,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags={"automl/owner": owner, "automl/source": "cli"},
+            )
+        except dg.DagsterExecutionInterruptedError as error:
+            cli.progress.stage("stopped", f"go on with: automl resume {request_id}")
+            raise KeyboardInterrupt from error
+        except Exception as error:
+            raise _own_error(error) from error
+
+
+def _own_error(error: BaseException) -> BaseException:
+    """Return the error of ours behind Dagster's, or Dagster's if there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, AutoMLError):
+            return cause
+        # Dagster does not export this class; the check itself has told its findings.
+        if type(cause).__name__ == "DagsterAssetCheckFailedError":
+            return ContractError("The data breaks its contract, as said above. Nothing was trained.")
+        cause = cause.__cause__
+    return error

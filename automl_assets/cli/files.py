@@ -1,0 +1,23 @@
+"""Reading what a user names on the command line."""
+
+from pathlib import Path
+
+from automl_assets.core.errors import RequestError
+
+MAX_REQUEST_BYTES = 256_000
+
+
+def read_request_file(path: Path) -> bytes:
+    """Return the content of a request file, one byte more than allowed at most.
+
+    Raises:
+        RequestError: There is no such file, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_REQUEST_BYTES + 1)
+    except OSError as error:
+        raise RequestError(
+            f"{path}:1:1: a request file must be readable; {error.strerror or error}. "
+            "Check the name."
+        ) from error

@@ -1,0 +1,175 @@
+"""`automl train` and `automl resume`: the platform's own job, run in this process."""
+
+import getpass
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from automl_assets.cli.execution import build_for_cli, read_values, run_request
+from automl_assets.cli.files import read_request_file
+from automl_assets.cli.story import print_result
+from automl_assets.core.errors import RequestError
+from automl_assets.core.files import sha256_file
+from automl_assets.core.request import TrainingRequest
+from automl_assets.core.request_file import parse_request
+from automl_assets.settings import Settings
+
+REQUEST_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What the command line says, beside the data; None where it says nothing."""
+
+    target: str | None
+    time_limit: str | None
+    n_trials: int | None
+    families: tuple[str, ...]
+    task: str | None
+    metric: str | None
+    positive: str | None
+    id: str | None
+    time: str | None
+    group: str | None
+    exclude: tuple[str, ...]
+    name: str | None
+    owner: str | None
+    seed: int
+    workers: int | None
+
+
+def _slug(text: str, fallback: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    return slug or fallback
+
+
+def _user() -> str:
+    try:
+        user = getpass.getuser()
+    except OSError:
+        # A container may run as a user id without a name.
+        user = "unknown"
+    return re.sub(r"[^A-Za-z0-9_.@-]", "-", user).lstrip("_.@-")[:64] or "unknown"
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in (None, (), "", {})}
+
+
+def _scalar(text: str | None) -> bool | int | float | str | None:
+    """Read a value as YAML would, so that `--positive 1` is the number."""
+    if text is None:
+        return None
+    value = yaml.safe_load(text)
+    return value if isinstance(value, bool | int | float | str) else text
+
+
+def _located(data: Path, settings: Settings) -> str:
+    """Return how a request names a file: relative to the first root that holds it."""
+    path = data.expanduser().resolve()
+    for root in settings.allowed_data_roots:
+        if path.is_relative_to(root.resolve()):
+            return path.relative_to(root.resolve()).as_posix()
+    return str(path)
+
+
+def request_for(data: Path, options: TrainOptions, settings: Settings) -> TrainingRequest:
+    """Write the request that the command line means.
+
+    The digest of the file goes into the request: other data under the same
+    name is another request.
+
+    Raises:
+        RequestError: An option is not valid.
+    """
+    if options.target is None:
+        raise RequestError(
+            "A model needs a column to predict, but --target is missing. "
+            f"Say `automl train {data} --target COLUMN`."
+        )
+    content = {
+        "apiVersion": "automl/v1",
+        "kind": "TrainingRequest",
+        "name": options.name or _slug(data.stem, "model"),
+        "owner": options.owner or _user(),
+        "data": _present(
+            path=_located(data, settings),
+            sha256=sha256_file(data),
+            target=options.target,
+            positive=_scalar(options.positive),
+            id=options.id,
+            time=options.time,
+            group=options.group,
+            features=_present(exclude=list(options.exclude)) if options.exclude else None,
+        ),
+        "task": _present(type=options.task, metric=options.metric),
+        "model": _present(families=list(options.families) or None),
+        "search": _present(
+            time_limit=options.time_limit, n_trials=options.n_trials, workers=options.workers
+        ),
+        "seed": options.seed,
+    }
+    content = {key: value for key, value in content.items() if value != {}}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return parse_request(text, filename="automl train")
+
+
+def train_file(data: Path, options: TrainOptions) -> None:
+    """Train on a data file, or on what a request file says.
+
+    Raises:
+        AutoMLError: The request or its data cannot be used, or nothing was found.
+    """
+    settings = Settings()
+    is_request = data.suffix.lower() in REQUEST_SUFFIXES
+    console = Console(highlight=False)
+    with build_for_cli(settings, console, extra_root=data) as cli:
+        if is_request:
+            content = read_request_file(data)
+            request = parse_request(content, filename=str(data))
+            text = content.decode()
+            cli.data_sources.open(str(request.data.path))
+        else:
+            _, frame = cli.data_sources.open(str(data.expanduser().absolute()))
+            request = request_for(data, options, settings)
+            _require_target(request, frame.collect_schema().names())
+            text = request.to_yaml()
+        if read_values(settings, request.request_id).registered_model is None:
+            now = datetime.now(UTC)
+            cli.request_store.accept(request, text=text, source="cli", now=now)
+            run_request(cli, request.request_id, request.owner)
+    print_result(settings, request.request_id, console)
+
+
+def _require_target(request: TrainingRequest, names: list[str]) -> None:
+    """Refuse a target that the file does not have, before anything is written."""
+    from difflib import get_close_matches
+
+    if request.data.target in names:
+        return
+    near = get_close_matches(request.data.target, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise RequestError(
+        f"The target must be a column of the data, but there is no {request.data.target!r}. "
+        f"Columns: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}.{hint}"
+    )
+
+
+def resume_request(request_id: str) -> None:
+    """Go on with a request that was accepted before.
+
+    Raises:
+        AutoMLError: There is no such request, or it cannot be finished.
+    """
+    settings = Settings()
+    console = Console(highlight=False)
+    with build_for_cli(settings, console) as cli:
+        accepted = cli.request_store.load(request_id)
+        if read_values(settings, request_id).registered_model is None:
+            run_request(cli, request_id, accepted.request.owner)
+    print_result(settings, request_id, console)

@@ -1,0 +1,111 @@
+"""Is one model better than another? Decided on the same rows, by the difference."""
+
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from automl_assets.core.evaluation.confusion import rarest_class_rows
+from automl_assets.core.evaluation.intervals import delong_interval, mean_interval
+from automl_assets.core.evaluation.ranking import placements
+from automl_assets.core.evaluation.resampling import Interval, bootstrap_interval
+from automl_assets.core.values import Value
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from automl_assets.core.metrics import Metric
+
+
+class Difference(Value):
+    """How much one set of predictions is better than another on the same rows.
+
+    `gain` is positive where the first is better, whatever the metric's direction.
+    """
+
+    metric: str
+    gain: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+    @property
+    def is_better(self) -> bool:
+        """Whether even the bad end of the interval is a gain."""
+        return self.low > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether even the good end of the interval is a loss."""
+        return self.high < 0
+
+
+def compare(
+    metric: "Metric",
+    y_true: "np.ndarray",
+    prediction: "np.ndarray",
+    reference: "np.ndarray",
+    *,
+    seed: int,
+    confidence: float = 0.95,
+) -> Difference:
+    """Estimate the gain of `prediction` over `reference`, paired by row.
+
+    Args:
+        metric: Decides what is compared.
+        y_true: As `Metric.score` takes it; at least two rows.
+        prediction: As `Metric.score` takes it.
+        reference: Other predictions of the same rows.
+        seed: Decides the resamples of a bootstrap.
+        confidence: Share of intervals made like this that hold the truth.
+
+    Raises:
+        ContractError: The metric is undefined for these rows.
+    """
+    sign = 1 if metric.direction == "maximize" else -1
+
+    def gain(rows: "np.ndarray | slice") -> float:
+        y = y_true[rows]
+        return sign * (metric.score(y, prediction[rows]) - metric.score(y, reference[rows]))
+
+    terms = [metric.row_losses(y_true, p) for p in (prediction, reference) if metric.row_losses]
+    if metric.interval == "delong":
+        interval = _delong_difference(y_true, prediction[:, 1], reference[:, 1], confidence)
+    elif terms and all(len(of_rows) == len(y_true) for of_rows in terms):
+        interval = mean_interval(sign * (terms[0] - terms[1]), confidence)
+    else:
+        interval = bootstrap_interval(
+            gain,
+            len(y_true),
+            seed=seed,
+            confidence=confidence,
+            n_rarest=rarest_class_rows(y_true, prediction),
+        )
+    low, high, method = interval
+    return Difference(
+        metric=metric.name,
+        gain=gain(slice(None)),
+        low=low,
+        high=high,
+        confidence=confidence,
+        method=f"paired, {method}",
+    )
+
+
+def _delong_difference(
+    y_true: "np.ndarray", score: "np.ndarray", reference: "np.ndarray", confidence: float
+) -> Interval:
+    """Return DeLong's interval of the difference of two areas on the same rows."""
+    ours, theirs = placements(y_true, score), placements(y_true, reference)
+    gain = float(ours[0].mean() - theirs[0].mean())
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    if min(len(d) for d in differences) > 1:
+        error = float(sum(d.var(ddof=1) / len(d) for d in differences)) ** 0.5
+        if error or not gain:
+            half = NormalDist().inv_cdf((1 + confidence) / 2) * error
+            return Interval(max(-1.0, gain - half), min(1.0, gain + half), "DeLong")
+    # Perfect separation has no variance of its own: join the two intervals (Newcombe's MOVER).
+    a, b = (delong_interval(y_true, s, confidence) for s in (score, reference))
+    area, other = float(ours[0].mean()), float(theirs[0].mean())
+    down = ((area - a.low) ** 2 + (b.high - other) ** 2) ** 0.5
+    up = ((a.high - area) ** 2 + (other - b.low) ** 2) ** 0.5
+    return Interval(gain - down, gain + up, "Newcombe, from both intervals")

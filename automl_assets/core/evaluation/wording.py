@@ -1,0 +1,45 @@
+"""Numbers as people read them."""
+
+import math
+
+
+def shown(value: float) -> str:
+    """Return a number with four significant digits at most, and no exponent where avoidable.
+
+    Examples:
+        >>> [shown(v) for v in (0.98765, 12345.678, 3.0, 0.000012, -0.5, 151.26)]
+        ['0.9877', '12,346', '3', '1.2e-05', '-0.5', '151.3']
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size > 14:
+        return f"{value:.3g}"
+    text = f"{value:,.{max(0, 3 - size)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown_interval(low: float, high: float) -> str:
+    """Return an interval in brackets.
+
+    Examples:
+        >>> shown_interval(0.9123456, 1.0)
+        '[0.9123, 1]'
+    """
+    return f"[{shown(low)}, {shown(high)}]"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent; never 0% or 100% for what is not exactly that.
+
+    Examples:
+        >>> [percent(v) for v in (0.5, 0.12345, 0.99999, 1.0, 0.0)]
+        ['50%', '12.3%', '>99.9%', '100%', '0%']
+    """
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"

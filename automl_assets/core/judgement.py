@@ -1,0 +1,109 @@
+"""From a search's winner to its report: predict the analysis part, judge, write."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from automl_assets.core.code_version import code_version
+from automl_assets.core.encoding import encode
+from automl_assets.core.evaluation.importance import permutation_importance
+from automl_assets.core.evaluation.judge import JudgeInput, judge
+from automl_assets.core.files import publishing
+from automl_assets.core.matrix import target_vector
+from automl_assets.core.metrics import load_metrics
+from automl_assets.core.ports import SnapshotStore
+from automl_assets.core.predictor import load_predictor
+from automl_assets.core.prepare import part_frame, read_rows
+from automl_assets.core.report.write import write_report
+from automl_assets.core.values import (
+    AcceptedRequest,
+    CandidateSet,
+    DataSnapshot,
+    EvaluationReport,
+    Split,
+)
+
+PREDICTIONS = "analysis_predictions.parquet"
+
+_LIBRARIES = ("automl-assets", "catboost", "lightgbm", "numpy", "optuna", "polars", "scikit-learn")
+
+
+def environment() -> dict[str, str]:
+    """Return what the numbers depend on: versions of code, Python and libraries."""
+    return {
+        "code": code_version("automl_assets.core"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def judge_winner(
+    accepted: AcceptedRequest,
+    snapshot: DataSnapshot,
+    split: Split,
+    candidates: CandidateSet,
+    *,
+    store: SnapshotStore,
+    package: Path,
+    folder: Path,
+) -> EvaluationReport:
+    """Judge the winner on the analysis part and write the report.
+
+    Args:
+        package: The winner's model package.
+        folder: Where the report goes, with the predictions it was made from.
+
+    Raises:
+        SnapshotError: The package or the data changed since they were written.
+    """
+    request, profile = accepted.request, snapshot.profile
+    target = request.data.target
+    predictor = load_predictor(package, sha256=candidates.artifact_sha256)
+    frame = part_frame(snapshot, split, "analysis", (*profile.features, target), store)
+    y = target_vector(frame[target], profile)
+    prediction = predictor.predict_array(frame)
+    evaluation = judge(
+        JudgeInput(
+            task_type=profile.task_type,
+            classes=profile.classes,
+            y_true=y,
+            prediction=prediction,
+            y_train=_train_target(snapshot, split, target, store),
+            metric=candidates.metric,
+            report=request.task.report or (),
+            seed=request.seed,
+        )
+    )
+    importance = permutation_importance(
+        predictor.model.predict,
+        encode(frame, predictor.preprocessing),
+        y,
+        load_metrics()[candidates.metric],
+        feature_names=predictor.preprocessing.feature_names,
+        seed=request.seed,
+    )
+    with publishing(folder / PREDICTIONS) as temporary:
+        rows = pl.Series("row", read_rows(split, "analysis", store))
+        predictions = predictor.predict(frame)
+        pl.DataFrame([rows]).hstack(predictions).write_parquet(temporary)
+    return write_report(
+        folder,
+        accepted=accepted,
+        snapshot=snapshot,
+        split=split,
+        candidates=candidates,
+        evaluation=evaluation,
+        importance=importance,
+        environment=environment(),
+    )
+
+
+def _train_target(
+    snapshot: DataSnapshot, split: Split, target: str, store: SnapshotStore
+) -> np.ndarray:
+    frame = part_frame(snapshot, split, "train", (target,), store)
+    return target_vector(frame[target], snapshot.profile)

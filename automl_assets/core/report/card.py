@@ -1,0 +1,85 @@
+"""The model card: all that the report shows, as data."""
+
+import json
+import math
+from typing import Any
+
+from automl_assets.core.evaluation.importance import FeatureImportance
+from automl_assets.core.evaluation.result import Evaluation
+from automl_assets.core.metrics import load_metrics
+from automl_assets.core.report.limits import find_limits
+from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapshot, Split
+
+SCHEMA = "automl/card/v1"
+
+
+def build_card(
+    *,
+    accepted: AcceptedRequest,
+    snapshot: DataSnapshot,
+    split: Split,
+    candidates: CandidateSet,
+    evaluation: Evaluation,
+    importance: tuple[FeatureImportance, ...],
+    environment: dict[str, str],
+) -> dict[str, Any]:
+    """Return the card as plain JSON values; numbers that JSON lacks become null."""
+    request = accepted.request
+    used = (candidates.metric, *(item.metric for item in evaluation.metrics))
+    metrics = {name: metric for name, metric in load_metrics().items() if name in used}
+    card = {
+        "schema": SCHEMA,
+        "identity": {
+            "name": request.name,
+            "request_id": accepted.request_id,
+            "owner": request.owner,
+            "purpose": request.purpose,
+            "accepted_at": accepted.accepted_at,
+            "target": request.data.target,
+            "seed": request.seed,
+            "data_uri": snapshot.uri,
+            "data_sha256": snapshot.content_sha256,
+            "source_sha256": snapshot.source_sha256,
+            "request_sha256": accepted.request_sha256,
+            "preprocessing_version": split.preprocessing_version,
+            "model_sha256": candidates.artifact_sha256,
+            "ledger_sha256": candidates.ledger_sha256,
+        },
+        "request": json.loads(request.canonical_json()),
+        "request_yaml": request.to_yaml(),
+        "data": snapshot.model_dump(mode="json"),
+        "split": split.model_dump(mode="json"),
+        "search": candidates.model_dump(mode="json"),
+        "metrics": {
+            name: {"label": metric.label, "direction": metric.direction}
+            for name, metric in metrics.items()
+        },
+        "evaluation": {
+            **evaluation.model_dump(mode="json"),
+            "better_than_baseline": evaluation.better_than_baseline,
+        },
+        "importance": [item.model_dump(mode="json") for item in importance],
+        "limits": list(
+            find_limits(
+                snapshot=snapshot, split=split, candidates=candidates, evaluation=evaluation
+            )
+        ),
+        "environment": environment,
+    }
+    return _without_nan(card)
+
+
+def card_bytes(card: dict[str, Any]) -> bytes:
+    """Return the one spelling of a card; its digest is what people approve."""
+    text = json.dumps(card, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,85 @@
+"""What a reader must not conclude, written by rule."""
+
+from automl_assets.core.evaluation.result import Evaluation
+from automl_assets.core.evaluation.wording import shown
+from automl_assets.core.values import CandidateSet, DataSnapshot, Split
+
+MIN_ANALYSIS_ROWS = 500
+MIN_CLASS_ROWS = 50
+
+
+def find_limits(
+    *, snapshot: DataSnapshot, split: Split, candidates: CandidateSet, evaluation: Evaluation
+) -> tuple[str, ...]:
+    """Return one sentence or two per limit of what the report shows."""
+    return (
+        *_of_rows(evaluation),
+        *_of_search(candidates, evaluation),
+        *_of_split(split),
+        *(f"The data came with a warning: {text}" for text in snapshot.profile.warnings),
+        f"The calibration part ({split.part('calibration').n_rows:,} rows) is not used by this "
+        "version: probabilities and values are as the model gives them.",
+        "Not examined by this version: slices and fairness, robustness to disturbed input, drift "
+        "between parts, and latency.",
+        "Importance tells what the model uses, not what causes the target; features that carry "
+        "the same information share it, so that each looks weaker than it is.",
+    )
+
+
+def _of_rows(evaluation: Evaluation) -> list[str]:
+    limits = []
+    if evaluation.n_rows < MIN_ANALYSIS_ROWS:
+        limits.append(
+            f"The analysis part has only {evaluation.n_rows:,} rows. Small differences cannot be "
+            "seen on it; the intervals say how large they would have to be."
+        )
+    rare = [result for result in evaluation.by_class if result.n_rows < MIN_CLASS_ROWS]
+    if rare:
+        least = min(rare, key=lambda result: result.n_rows)
+        limits.append(
+            f"{len(rare)} of {len(evaluation.classes)} classes have fewer than {MIN_CLASS_ROWS} "
+            f"rows in the analysis part, {least.name!r} the fewest ({least.n_rows:,}): what is "
+            "said about them is uncertain."
+        )
+    absent = len(evaluation.classes) - len(evaluation.by_class)
+    if absent:
+        limits.append(
+            f"{absent} of {len(evaluation.classes)} classes have no rows in the analysis part: "
+            "nothing is known about them."
+        )
+    sure = [item.metric for item in evaluation.metrics if item.low == item.high]
+    if sure:
+        limits.append(
+            f"The interval of {', '.join(sure)} has no width, because no resample of these rows "
+            "gave another value. That does not make the value certain."
+        )
+    return limits
+
+
+def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
+    limits = []
+    score, primary = candidates.best.score, evaluation.metrics[0]
+    if score is not None and not primary.low <= score <= primary.high:
+        limits.append(
+            f"The winner's score on the validation part ({shown(score)}) lies outside the interval "
+            "on the analysis part: its choice was lucky, or the parts differ. Trust the analysis "
+            "part."
+        )
+    if candidates.stopped_by == "time_limit":
+        limits.append(
+            "The clock ended the search, so another run may stop at another trial: the search "
+            "cannot be replayed to the bit. Ask for a number of trials instead where that matters."
+        )
+    n_failed = sum(item.state == "failed" for item in candidates.leaderboard)
+    if n_failed:
+        limits.append(f"{n_failed:,} of {len(candidates.leaderboard):,} trials failed.")
+    return limits
+
+
+def _of_split(split: Split) -> list[str]:
+    if split.strategy != "random":
+        return []
+    return [
+        "The parts were drawn at random. If several rows belong to one person, thing or day, or "
+        "if the model will be used on later data, the numbers are too good."
+    ]

@@ -1,0 +1,89 @@
+"""From a card to pages for people."""
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from automl_assets.core.evaluation.wording import percent, shown, shown_interval
+from automl_assets.core.report.figures import ReportFigure
+
+if TYPE_CHECKING:
+    import jinja2
+
+MAX_LEADERS = 10
+MAX_FEATURES = 25
+MAX_COLUMNS = 200
+MAX_CLASSES = 20
+
+
+def render_html(
+    card: dict[str, Any], *, figures: tuple[ReportFigure, ...], card_sha256: str
+) -> str:
+    """Return one self-contained page without scripts; text from data is escaped."""
+    return _templates().get_template("report.html.j2").render(
+        card=card,
+        figures=figures,
+        card_sha256=card_sha256,
+        max_leaders=MAX_LEADERS,
+        max_features=MAX_FEATURES,
+        max_columns=MAX_COLUMNS,
+        max_classes=MAX_CLASSES,
+    )
+
+
+def render_markdown(card: dict[str, Any], *, card_sha256: str) -> str:
+    """Return the card on one screen, as the registry shows it."""
+    template = _templates().get_template("card.md.j2")
+    return template.render(card=card, card_sha256=card_sha256)
+
+
+@cache
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("automl_assets.core.report"),
+        autoescape=lambda name: name is not None and name.endswith((".html.j2", ".css.j2")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        shown=_shown,
+        interval=lambda estimate: shown_interval(estimate["low"], estimate["high"]),
+        percent=percent,
+        count=lambda number: f"{number:,}",
+        bytes=_bytes,
+        duration=_duration,
+        markdown=_markdown,
+    )
+    return environment
+
+
+def _shown(value: Any) -> str:
+    """Return a number as people read it, and anything else as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return shown(value)
+
+
+def _bytes(number: int | None) -> str:
+    if number is None:
+        return "–"
+    if number < 1_000_000:
+        return f"{number / 1_000:,.0f} kB"
+    return f"{number / 1_000_000:,.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:,.1f} min"
+
+
+def _markdown(text: str) -> str:
+    """Escape what Markdown or HTML would take for markup."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,117 @@
+"""The composition root: the only module that knows assets and adapters."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from automl_assets.assets import data, evaluation, intake, release, search
+from automl_assets.assets.submission import submit_request
+from automl_assets.checks.data import data_contract
+from automl_assets.core.ports import Progress
+from automl_assets.core.search.plan import SearchStatus
+from automl_assets.sensors.requests import request_files
+from automl_assets.settings import Settings
+from resources.data_sources import LocalDataSources
+from resources.model_registry import MlflowModelRegistry
+from resources.request_store import RequestStore
+from resources.search_runner.local import LocalSearchRunner
+from resources.snapshot_store.embedded import EmbeddedSnapshotStore
+from resources.study_storage import SQLiteStudyStorage
+from resources.value_store import JsonValueStore
+
+TRAIN_JOB = "train"
+
+
+class LogProgress(Progress):
+    """Tells the run's log, where Dagit shows it."""
+
+    def __init__(self) -> None:
+        self._logger = dg.get_dagster_logger()
+        self._told = -1
+
+    def stage(self, name: str, text: str) -> None:
+        """Log one finished thing."""
+        self._logger.info(f"{name}: {text}" if name else text)
+
+    def search(self, status: SearchStatus) -> None:
+        """Log whenever another trial has ended."""
+        if status.n_finished == self._told:
+            return
+        self._told = status.n_finished
+        total = f" of {status.n_trials}" if status.n_trials else ""
+        left = "" if status.seconds_left is None else f", {status.seconds_left:.0f} s left"
+        best = "none yet" if status.best_score is None else f"{status.best_score:.6g}"
+        self._logger.info(f"{status.n_finished}{total} trials, best {best}{left}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """The adapters for some settings, each under the name of its role."""
+
+    io_manager: JsonValueStore
+    request_store: RequestStore
+    data_sources: LocalDataSources
+    snapshot_store: EmbeddedSnapshotStore
+    search_runner: LocalSearchRunner
+    model_registry: MlflowModelRegistry
+
+
+def build_adapters(settings: Settings) -> Adapters:
+    """Choose and configure the adapters for the settings."""
+    roots = [str(root) for root in settings.allowed_data_roots]
+    return Adapters(
+        io_manager=JsonValueStore(folder=str(settings.values_folder)),
+        request_store=RequestStore(
+            requests_folder=str(settings.requests_folder),
+            inbox_folder=str(settings.inbox_folder),
+            data_roots=roots,
+        ),
+        data_sources=LocalDataSources(roots=roots),
+        snapshot_store=EmbeddedSnapshotStore(folder=str(settings.store_folder)),
+        search_runner=LocalSearchRunner(
+            storage=SQLiteStudyStorage(folder=str(settings.studies_folder))
+        ),
+        model_registry=MlflowModelRegistry(
+            tracking_uri=settings.tracking_uri,
+            artifact_folder=str(settings.mlflow_folder / "artifacts"),
+            lock_folder=str(settings.root / "locks"),
+            ui_url=settings.mlflow_ui_url,
+        ),
+    )
+
+
+def build_definitions(settings: Settings, progress: Progress | None = None) -> dg.Definitions:
+    """Wire the whole platform.
+
+    Args:
+        settings: The operator's settings.
+        progress: Who hears what a run does; the run's log if None.
+    """
+    assets = dg.load_assets_from_modules([intake, data, search, evaluation, release])
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[data_contract],
+        jobs=[
+            dg.define_asset_job(
+                TRAIN_JOB,
+                selection=dg.AssetSelection.assets("registered_model").upstream(),
+                description="From an accepted request to a registered model.",
+                executor_def=dg.in_process_executor,
+            ),
+            submit_request,
+        ],
+        sensors=[request_files],
+        resources={
+            "settings": settings,
+            "progress": progress or LogProgress(),
+            **vars(build_adapters(settings)),
+        },
+        # The step that searches starts worker processes itself; Dagit's Materialize uses this one.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return what Dagster loads: wired from the environment."""
+    return build_definitions(Settings())

@@ -1,0 +1,107 @@
+"""The sensor that turns request files into partitions and runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from automl_assets.core.errors import AutoMLError
+from automl_assets.core.inbox import InboxFile, RequestInbox
+from automl_assets.core.request import TrainingRequest
+from automl_assets.partitions import training_requests
+
+MAX_FILES_PER_TICK = 50
+"""A tick submits runs one after the other and must end well within its minute."""
+
+PRIORITIES: Mapping[str, str] = {"low": "-1", "normal": "0", "high": "1"}
+
+
+@dg.sensor(
+    # Dagster remembers under this name which requests have a run: a new name runs them again.
+    name="request_files",
+    job_name="train",
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def request_files(
+    context: dg.SensorEvaluationContext, request_store: dg.ResourceParam[RequestInbox]
+) -> dg.SensorResult:
+    """Watches the inbox: a valid request file becomes a partition and a run.
+
+    A file stays in the inbox until its run exists, so a kill at any point loses
+    nothing, and the run key makes the second run of a request impossible. A file
+    that is not valid gets a note beside it and stops nothing else.
+    """
+    now = datetime.now(UTC)
+    requests: dict[str, dg.RunRequest] = {}
+    notes: list[str] = []
+    for file in request_store.pending(now=now, limit=MAX_FILES_PER_TICK):
+        try:
+            run = _take(context.instance, request_store, file, now=now)
+        except OSError as error:  # a full disk, say: the file is tried again on the next tick
+            context.log.exception(f"{file.path.name} could not be taken in.")
+            notes.append(f"{file.path.name} waits: {error}")
+        except Exception as error:
+            message = _reason(error)
+            context.log.warning(f"{file.path.name} was rejected:\n{message}", exc_info=error)
+            notes.append(f"{file.path.name} was rejected: {message}")
+            request_store.reject(file, message)
+        else:
+            if run is not None:
+                requests[str(run.run_key)] = run
+    if not requests:
+        return dg.SensorResult(skip_reason="\n".join(notes) or "No new request files.")
+    return dg.SensorResult(
+        run_requests=list(requests.values()),
+        dynamic_partitions_requests=[training_requests.build_add_request(list(requests))],
+    )
+
+
+def _take(
+    instance: dg.DagsterInstance, store: RequestInbox, file: InboxFile, *, now: datetime
+) -> dg.RunRequest | None:
+    """Accept a file and return the run to ask for; None once that run exists."""
+    request = _read(file)
+    if _has_run(instance, request.request_id):
+        store.forget(file)
+        return None
+    store.check(request)
+    accepted = store.accept(
+        request, text=file.content.decode(), source=f"inbox/{file.path.name}", now=now
+    )
+    return dg.RunRequest(
+        run_key=accepted.request_id,
+        partition_key=accepted.request_id,
+        tags={
+            "automl/owner": request.owner,
+            "automl/request_sha256": accepted.request_sha256,
+            "dagster/priority": PRIORITIES[request.resources.priority],
+        },
+    )
+
+
+def _read(file: InboxFile) -> TrainingRequest:
+    from automl_assets.core.request_file import parse_request
+
+    if file.problem is not None:
+        raise AutoMLError(file.problem)
+    return parse_request(file.content, filename=file.path.name)
+
+
+def _has_run(instance: dg.DagsterInstance, request_id: str) -> bool:
+    """Tell whether a request has a run that was queued; partitions prove nothing.
+
+    A run that was made but never queued (the daemon died in between) is queued
+    when it is asked for again.
+    """
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request_id}), limit=1)
+    return any(run.status != dg.DagsterRunStatus.NOT_STARTED for run in runs)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, AutoMLError):
+        return str(error)
+    return (
+        f"The platform failed while it read this file ({type(error).__name__}: {error}). "
+        "This is a fault of the platform; its log has the details."
+    )

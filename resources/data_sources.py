@@ -1,0 +1,25 @@
+"""Files of this machine, inside the folders that the operator allows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from automl_assets.core.ports import DataSources
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class LocalDataSources(dg.ConfigurableResource, DataSources):
+    """Opens local files through the source plugins; see `resources.sources`."""
+
+    roots: list[str]
+
+    def open(self, location: str) -> "tuple[Path, pl.LazyFrame]":
+        """Find a file as a request names it and open its rows lazily."""
+        from resources.sources import locate, open_source
+
+        path = locate(location, tuple(Path(root) for root in self.roots))
+        _, frame = open_source(path)
+        return path, frame

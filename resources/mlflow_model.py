@@ -1,0 +1,118 @@
+"""A model package in MLflow's layout, with the code and the versions that a prediction needs."""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import automl_assets
+from automl_assets.core.encoding import Preprocessing
+from automl_assets.core.package import PREPROCESSING, PackageManifest, verify_package
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.types import TensorSpec
+
+PACKAGE_PATH = "data/package"
+"""Where the model package is inside the MLflow model."""
+
+_LOADER = "automl_assets.serving.pyfunc"
+_SERVED_CODE = ("core", "serving")
+_COMMON = ("numpy", "pandas", "polars", "pyarrow", "pydantic", "pyyaml")
+_OF_FAMILY = {
+    "catboost": ("catboost",),
+    "lightgbm": ("lightgbm",),
+    "linear": ("scikit-learn", "skops"),
+}
+
+
+def requirements(family: str) -> list[str]:
+    """Return the installed versions of what a prediction imports.
+
+    Examples:
+        >>> [pin.partition("==")[0] for pin in requirements("catboost")]
+        ['numpy', 'pandas', 'polars', 'pyarrow', 'pydantic', 'pyyaml', 'catboost']
+    """
+    return [f"{name}=={version(name)}" for name in (*_COMMON, *_OF_FAMILY[family])]
+
+
+def _signature(manifest: PackageManifest, preprocessing: Preprocessing) -> "ModelSignature":
+    """Name the columns; their types are checked by the model, not by MLflow.
+
+    pandas reads whole numbers as int64, or as float64 if one is missing, and a
+    column without any value as float64. MLflow accepts none of these for
+    another, and its server reads a missing boolean as False. The model accepts
+    all of them, and says which value does not fit.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
+
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(AnyType(), column.name) for column in preprocessing.columns
+    ]
+    prediction = DataType.string if manifest.classes else DataType.double
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(prediction, "prediction"),
+        *(ColSpec(DataType.double, f"probability_{name}") for name in manifest.classes),
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def _copy_code(folder: Path) -> Path:
+    """Copy the part of our package that a prediction imports."""
+    source = Path(automl_assets.__file__).parent
+    target = folder / source.name
+    target.mkdir(parents=True)
+    shutil.copy(source / "__init__.py", target)
+    for name in _SERVED_CODE:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source / name, target / name, ignore=ignored)
+    return target
+
+
+def write_mlflow_model(
+    scratch: Path, *, package: Path, artifact_sha256: str, input_example: pl.DataFrame
+) -> Path:
+    """Write an MLflow model that needs nothing of this installation to be loaded.
+
+    The model itself is not loaded, and no requirement is inferred, which would
+    run it in another process.
+
+    Args:
+        scratch: An empty folder to work in.
+        package: The model package.
+        artifact_sha256: Digest of the package's manifest.
+        input_example: Raw rows; dates are kept as text, as JSON and CSV have them.
+
+    Returns:
+        The folder of the MLflow model, inside `scratch`.
+
+    Raises:
+        SnapshotError: The package is not what its digests say.
+    """
+    from mlflow.pyfunc import save_model
+
+    manifest = verify_package(package, sha256=artifact_sha256)
+    preprocessing = Preprocessing.model_validate_json((package / PREPROCESSING).read_bytes())
+    link = scratch / Path(PACKAGE_PATH).name
+    link.symlink_to(package.absolute(), target_is_directory=True)
+    save_model(
+        path=str(scratch / "model"),
+        loader_module=_LOADER,
+        data_path=str(link),
+        code_paths=[str(_copy_code(scratch / "code"))],
+        signature=_signature(manifest, preprocessing),
+        input_example=input_example.with_columns(
+            pl.selectors.temporal().cast(pl.String)
+        ).to_pandas(),
+        pip_requirements=requirements(manifest.family),
+        metadata={
+            "family": manifest.family,
+            "task_type": manifest.task_type,
+            "columns": {column.name: column.dtype for column in preprocessing.columns},
+        },
+    )
+    return scratch / "model"

@@ -1,0 +1,141 @@
+"""What MLflow holds about a model: looked for first, then made, so that it is there once."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from automl_assets.core.ports import Registration
+from automl_assets.core.values import ModelVersion
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+# Limits of MLflow: params in one call, characters of a data set's digest and of a description.
+_BATCH = 100
+_DIGEST_LENGTH = 36
+_DESCRIPTION_LENGTH = 5000
+
+
+def version_tags(registration: Registration) -> dict[str, str]:
+    """Return the tags of a version: the caller's own, and our lineage under `automl.`."""
+    lineage = {
+        "owner": registration.owner,
+        "request_id": registration.request_id,
+        "request_sha256": registration.request_sha256,
+        "data_uri": registration.data_uri,
+        "data_sha256": registration.data_sha256,
+        "card_sha256": registration.card_sha256,
+        "artifact_sha256": registration.artifact_sha256,
+    }
+    return {**registration.tags, **{f"automl.{key}": value for key, value in lineage.items()}}
+
+
+def pages(search: Any) -> Iterator[Any]:
+    """Yield what a search method of MLflow's client finds, page after page."""
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def find_version(client: "MlflowClient", registration: Registration) -> "MlflowVersion | None":
+    """Return the version of an earlier call."""
+    found = client.search_model_versions(
+        f"name = '{registration.name}'"
+        f" and tags.`automl.request_sha256` = '{registration.request_sha256}'"
+        f" and tags.`automl.artifact_sha256` = '{registration.artifact_sha256}'",
+        order_by=["version_number ASC"],
+    )
+    return found[0] if found else None
+
+
+def find_or_start_run(
+    client: "MlflowClient", registration: Registration, experiment_id: str
+) -> "Run":
+    """Return the MLflow run of an earlier call, or start one."""
+    found = client.search_runs(
+        [experiment_id],
+        f"tags.`automl.request_id` = '{registration.request_id}'"
+        f" and tags.`automl.artifact_sha256` = '{registration.artifact_sha256}'",
+        order_by=["attributes.start_time ASC"],
+        max_results=1,
+    )
+    if found:
+        return found[0]
+    tags = version_tags(registration)
+    return client.create_run(experiment_id, tags=tags, run_name=registration.request_id)
+
+
+def log_training(client: "MlflowClient", run: "Run", registration: Registration) -> None:
+    """Log params, metrics and the dataset; logging them again changes nothing."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+    run_id, started = run.info.run_id, run.info.start_time
+    for params in _batches(Param(key, value) for key, value in registration.params.items()):
+        client.log_batch(run_id, params=params)
+    # MLflow drops a metric that it has at the same time and step, so a retry adds none.
+    metrics = (Metric(key, value, started, 0) for key, value in registration.metrics.items())
+    for batch in _batches(metrics):
+        client.log_batch(run_id, metrics=batch)
+    dataset = Dataset(
+        name=registration.name,
+        digest=registration.data_sha256[:_DIGEST_LENGTH],
+        source_type="lakefs",
+        source=json.dumps({"uri": registration.data_uri}),
+    )
+    context = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+
+def create_version(
+    client: "MlflowClient", run: "Run", registration: Registration, model_path: str
+) -> "MlflowVersion":
+    """Make a version of the model that the run's artifacts hold, described by its card."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(registration.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    card = (registration.report / "card.md").read_text("utf-8")
+    return client.create_model_version(
+        registration.name,
+        f"{run.info.artifact_uri}/{model_path}",
+        run.info.run_id,
+        tags=version_tags(registration),
+        description=card[:_DESCRIPTION_LENGTH],
+    )
+
+
+def set_alias(client: "MlflowClient", version: "MlflowVersion", alias: str) -> None:
+    """Point an alias to a version, unless it points to a newer one."""
+    holder = client.get_registered_model(version.name).aliases.get(alias)
+    if holder is None or int(holder) < int(version.version):
+        client.set_registered_model_alias(version.name, alias, str(version.version))
+
+
+def to_model_version(version: "MlflowVersion", aliases: Mapping[str, str]) -> ModelVersion:
+    """Convert MLflow's version; `aliases` are those of its model, which searches leave out."""
+    number = str(version.version)
+    return ModelVersion(
+        name=version.name,
+        version=number,
+        aliases=tuple(sorted(alias for alias, holder in aliases.items() if str(holder) == number)),
+        mlflow_run_id=version.run_id or "",
+        artifact_sha256=version.tags["automl.artifact_sha256"],
+        card_sha256=version.tags["automl.card_sha256"],
+        tags=dict(version.tags),
+    )

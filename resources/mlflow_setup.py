@@ -1,0 +1,87 @@
+"""What must be true before MLflow is used: no noise, no telemetry, no pickle, a whole database."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from automl_assets.core.errors import ServiceError
+from automl_assets.core.files import publishing
+
+_SQLITE = "sqlite:///"
+
+_ENVIRONMENT = {
+    # A pickle runs code when it is read; MLflow's default allows it.
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # Otherwise a uv.lock of the current folder would be copied into the model.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def configure_mlflow() -> None:
+    """Set what MLflow reads from the environment; must run before the first `import mlflow`."""
+    os.environ.update(_ENVIRONMENT)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+
+def without_password(uri: str) -> str:
+    """Return a URI that may be shown.
+
+    Examples:
+        >>> without_password("https://ada:secret@mlflow.example.org/x")
+        'https://mlflow.example.org/x'
+        >>> without_password("sqlite:////srv/mlflow.db")
+        'sqlite:////srv/mlflow.db'
+    """
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def ensure_database(tracking_uri: str, artifact_root: Path | None) -> None:
+    """Make the SQLite database of a tracking URI if it is not there; others are left alone.
+
+    MLflow runs its migrations one by one, without a lock: two processes at
+    once, or one that is killed, leave a database that it then refuses. So the
+    database is made under another name and published whole. The caller holds
+    a lock.
+
+    Args:
+        tracking_uri: Of a server or database; only `sqlite:///…` is acted on.
+        artifact_root: For MLflow's own experiment `Default`, which we do not
+            use; MLflow would give it a folder of the current directory.
+    """
+    path = Path(tracking_uri.removeprefix(_SQLITE))
+    if artifact_root is None or not tracking_uri.startswith(_SQLITE) or path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with publishing(path) as temporary:
+        store = SqlAlchemyStore(f"{_SQLITE}{temporary}", artifact_root.as_uri())
+        store.engine.dispose()
+
+
+@contextmanager
+def translated_errors(tracking_uri: str, doing: str) -> Iterator[None]:
+    """Turn what MLflow, its database and its transport raise into one of our errors.
+
+    Raises:
+        ServiceError: With the first line of what was raised.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceError(
+            f"MLflow at {without_password(tracking_uri)} did not finish {doing}: {first_line} "
+            "What was written is kept; the same call goes on from there."
+        ) from error

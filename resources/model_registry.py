@@ -1,0 +1,231 @@
+"""The model registry on MLflow, over its client.
+
+One MLflow run belongs to one model of one request. Everything is looked for
+before it is made, so a registration that was killed at any point goes on where
+it stopped. `docs/decisions/0002-mlflow-client.md` says why the client, and not
+dagster-mlflow, is used.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import dagster as dg
+from pydantic import Field
+
+from automl_assets.core.errors import RequestError, ServiceError
+from automl_assets.core.package import verify_package
+from automl_assets.core.ports import ModelRegistry, Registration
+from automl_assets.core.values import ModelVersion
+from resources.mlflow_model import PACKAGE_PATH, write_mlflow_model
+from resources.mlflow_records import (
+    create_version,
+    find_or_start_run,
+    find_version,
+    log_training,
+    pages,
+    set_alias,
+    to_model_version,
+)
+from resources.mlflow_setup import configure_mlflow, ensure_database, translated_errors
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+_MODEL_PATH = "model"
+
+
+def select_version(
+    versions: Iterable[ModelVersion], name: str, reference: str | None
+) -> ModelVersion:
+    """Choose a version by its number or alias, or the newest.
+
+    Raises:
+        RequestError: There is none; the message lists what there is.
+    """
+    known: dict[str, list[ModelVersion]] = {}
+    for version in versions:
+        known.setdefault(version.name, []).append(version)
+    if name not in known:
+        listed = f"Known: {', '.join(sorted(known)[:10])}." if known else "There is none yet."
+        near = get_close_matches(name, known, n=1)
+        raise RequestError(
+            f"A model must be registered before it can be used, but {name!r} is not. {listed}"
+            + (f" Did you mean {near[0]!r}?" if near else "")
+        )
+    ours = sorted(known[name], key=lambda version: int(version.version), reverse=True)
+    for version in ours:
+        if reference is None or reference == version.version or reference in version.aliases:
+            return version
+    aliases = [f"{alias} ({version.version})" for version in ours for alias in version.aliases]
+    raise RequestError(
+        f"Model {name!r} has no version or alias {reference!r}. "
+        f"Versions, newest first: {', '.join(version.version for version in ours[:10])}; "
+        f"aliases: {', '.join(aliases) or 'none'}."
+    )
+
+
+class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
+    """Models in MLflow: a server, or SQLite and files in one folder."""
+
+    tracking_uri: str = Field(description="An MLflow server, or `sqlite:////folder/mlflow.db`.")
+    artifact_folder: str | None = Field(
+        default=None,
+        description="Where files of models are kept; without it a server decides.",
+    )
+    lock_folder: str = Field(
+        description="Locks and scratch of running registrations, and models fetched from a server."
+    )
+    ui_url: str | None = Field(default=None, description="Where people open MLflow.")
+
+    def client(self) -> "MlflowClient":
+        """Return MLflow's client; makes the database if there is none."""
+        configure_mlflow()
+        from mlflow import MlflowClient
+
+        with self._locked("database"):
+            ensure_database(self.tracking_uri, self._artifact_root)
+            return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def register(self, registration: Registration) -> ModelVersion:
+        """Register a model, or find the version of an earlier call; see the port.
+
+        Registrations of one name wait for each other on one machine. The alias
+        never moves back to an older version.
+        """
+        configure_mlflow()
+        doing = f"the registration of {registration.request_id!r}"
+        with (
+            translated_errors(self.tracking_uri, doing),
+            self._locked(f"model {registration.name}"),
+        ):
+            client = self.client()
+            version = find_version(client, registration) or self._create(client, registration)
+            if version.status != "READY":
+                raise ServiceError(
+                    f"A version must be ready, but {version.name} {version.version} is "
+                    f"{version.status}. Wait for MLflow, or delete that version; then go on."
+                )
+            if client.get_run(str(version.run_id)).info.status != "FINISHED":
+                client.set_terminated(str(version.run_id), "FINISHED")
+            set_alias(client, version, registration.alias)
+            return to_model_version(version, client.get_registered_model(version.name).aliases)
+
+    def fetch(self, name: str, reference: str | None = None) -> tuple[ModelVersion, Path]:
+        """Return a version and the local folder of its model package; see the port.
+
+        Raises:
+            RequestError: No such model or version; the message lists what there is.
+            SnapshotError: The package is not what was registered.
+            ServiceError: MLflow refused or did not answer.
+        """
+        version = select_version(self.list_versions(), name, reference)
+        with translated_errors(self.tracking_uri, f"the download of {name} {version.version}"):
+            source = self.client().get_model_version_download_uri(name, version.version)
+            folder = self._download(f"{source}/{PACKAGE_PATH}", version)
+        verify_package(folder, sha256=version.artifact_sha256)
+        return version, folder
+
+    def list_versions(self) -> list[ModelVersion]:
+        """Return all versions that this platform registered, newest first."""
+        configure_mlflow()
+        with translated_errors(self.tracking_uri, "the list of models"):
+            client = self.client()
+            aliases = {
+                model.name: model.aliases for model in pages(client.search_registered_models)
+            }
+            versions = sorted(
+                pages(client.search_model_versions),
+                key=lambda version: (version.creation_timestamp, int(version.version)),
+                reverse=True,
+            )
+        return [
+            to_model_version(version, aliases.get(version.name, {}))
+            for version in versions
+            if "automl.artifact_sha256" in version.tags
+        ]
+
+    def version_url(self, version: ModelVersion) -> str | None:
+        """Return the page of a version in MLflow's UI, or None where no UI is known."""
+        if self.ui_url is None:
+            return None
+        name = quote(version.name, safe="")
+        return f"{self.ui_url.rstrip('/')}/#/models/{name}/versions/{version.version}"
+
+    @property
+    def _artifact_root(self) -> Path | None:
+        """Where files of models are kept; None leaves it to the server."""
+        if self.artifact_folder is not None:
+            return Path(self.artifact_folder).absolute()
+        if urlsplit(self.tracking_uri).scheme in ("http", "https"):
+            return None
+        raise ServiceError(
+            "Without an MLflow server the files of models need a folder, but artifact_folder "
+            "is not set. Set it, or name a server."
+        )
+
+    @contextmanager
+    def _locked(self, what: str) -> Iterator[None]:
+        """Wait for the other processes of this machine that do the same."""
+        path = Path(self.lock_folder) / f"{quote(what, safe='')}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _create(self, client: "MlflowClient", registration: Registration) -> "MlflowVersion":
+        run = find_or_start_run(client, registration, self._experiment(client, registration.name))
+        log_training(client, run, registration)
+        self._upload(client, run.info.run_id, registration)
+        return create_version(client, run, registration, _MODEL_PATH)
+
+    def _experiment(self, client: "MlflowClient", name: str) -> str:
+        """Return the experiment of a model name."""
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        root = self._artifact_root
+        location = None if root is None else (root / quote(name, safe="")).as_uri()
+        return client.create_experiment(name, artifact_location=location)
+
+    def _upload(self, client: "MlflowClient", run_id: str, registration: Registration) -> None:
+        client.log_artifacts(run_id, str(registration.report), "report")
+        client.log_text(run_id, registration.request_yaml, "request.yaml")
+        # The lock of this name is held: what is in the folder was left by a killed process.
+        scratch = Path(self.lock_folder) / f"{quote(registration.name, safe='')}.scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            model = write_mlflow_model(
+                scratch,
+                package=registration.package,
+                artifact_sha256=registration.artifact_sha256,
+                input_example=registration.input_example,
+            )
+            client.log_artifacts(run_id, str(model), _MODEL_PATH)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _download(self, uri: str, version: ModelVersion) -> Path:
+        """Return the local folder of a package; what came from a server is kept."""
+        from mlflow.artifacts import download_artifacts
+
+        if urlsplit(uri).scheme == "file":
+            return Path(download_artifacts(uri))
+        kept = Path(self.lock_folder) / "fetched" / version.artifact_sha256
+        with self._locked(f"fetch {version.artifact_sha256}"):
+            if not kept.exists():
+                scratch = kept.with_suffix(".scratch")
+                shutil.rmtree(scratch, ignore_errors=True)
+                local = download_artifacts(
+                    uri, dst_path=str(scratch), tracking_uri=self.tracking_uri
+                )
+                Path(local).rename(kept)
+                shutil.rmtree(scratch, ignore_errors=True)
+        return kept

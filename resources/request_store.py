@@ -1,0 +1,232 @@
+"""Requests on disk: the inbox that people drop files into, and the accepted ones."""
+
+import errno
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from automl_assets.core.errors import RequestError
+from automl_assets.core.files import fsync_path, publish_text
+from automl_assets.core.inbox import InboxFile, RequestInbox
+from automl_assets.core.values import AcceptedRequest
+
+if TYPE_CHECKING:
+    from automl_assets.core.request import TrainingRequest
+
+MAX_BYTES = 256_000
+SUFFIXES = (".yaml", ".yml", ".json")
+SETTLE_SECONDS = 2.0
+LOOK_SECONDS = 0.2
+
+
+class RequestStore(dg.ConfigurableResource, RequestInbox):
+    """Keeps the inbox and, in one folder each, the requests that were accepted.
+
+    `<requests_folder>/<request id>/` holds `request.yaml` (as it was written),
+    `accepted.json` and `source.txt`; it appears whole and never changes.
+    """
+
+    requests_folder: str
+    inbox_folder: str
+    data_roots: list[str] = Field(
+        default=[], description="Folders that requests may read from; see `LocalDataSources`."
+    )
+
+    def submit(self, text: str, filename: str) -> Path:
+        """Put a request into the inbox; the same text gets the same name."""
+        name = Path(filename)
+        if name.suffix not in SUFFIXES or name.name.startswith("."):
+            raise RequestError(
+                f"Request files end in {', '.join(SUFFIXES)} and are not hidden; "
+                f"found {name.name!r}. Rename the file."
+            )
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        path = Path(self.inbox_folder) / f"{name.stem}.{digest}{name.suffix}"
+        publish_text(path, text)
+        return path
+
+    def pending(self, *, now: datetime, limit: int = 50) -> list[InboxFile]:
+        """Return files that are settled and not rejected, oldest first.
+
+        Settled means: not written for two seconds, and the same in two looks.
+        Files that cannot be read (links, pipes, folders) come with the reason.
+        """
+        looks: list[InboxFile] = []
+        for path in self._settled_paths(now):
+            file = _look(path)
+            if file is not None and not _is_rejected(file):
+                looks.append(file)
+            if len(looks) == limit:
+                break
+        if not looks:
+            return []
+        time.sleep(LOOK_SECONDS)
+        return [file for file in looks if _look(file.path) == file]
+
+    def check(self, request: "TrainingRequest") -> None:
+        """Check that the file a request names can be found in the allowed folders."""
+        from resources.sources import locate
+
+        if request.data.path is not None:
+            locate(request.data.path, tuple(Path(root) for root in self.data_roots))
+
+    def accept(
+        self, request: "TrainingRequest", *, text: str, source: str, now: datetime
+    ) -> AcceptedRequest:
+        """Keep a request for good; the first acceptance wins and is returned ever after."""
+        accepted = AcceptedRequest(
+            request_id=request.request_id,
+            request_sha256=request.sha256,
+            accepted_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+            request=request,
+        )
+        files = {
+            "request.yaml": text,
+            "accepted.json": accepted.model_dump_json(indent=2) + "\n",
+            "source.txt": source + "\n",
+        }
+        _publish_folder(Path(self.requests_folder) / accepted.request_id, files)
+        return self.load(accepted.request_id)
+
+    def load(self, request_id: str) -> AcceptedRequest:
+        """Return an accepted request."""
+        known = self.list_ids()
+        # Only a name that was listed becomes a path: ids come from tags and command lines.
+        if request_id not in known:
+            near = get_close_matches(request_id, known, n=3, cutoff=0.4)
+            cure = f"Did you mean {' or '.join(map(repr, near))}?" if near else "List them all."
+            raise RequestError(
+                f"A request is named by its id; {request_id!r} is not among the {len(known)} "
+                f"accepted in {self.requests_folder}. {cure}"
+            )
+        path = Path(self.requests_folder) / request_id / "accepted.json"
+        return AcceptedRequest.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def text(self, request_id: str) -> str:
+        """Return an accepted request as it was written.
+
+        Raises:
+            RequestError: There is none with this id; the message lists near ids.
+        """
+        path = Path(self.requests_folder) / self.load(request_id).request_id / "request.yaml"
+        return path.read_text(encoding="utf-8")
+
+    def list_ids(self) -> list[str]:
+        """Return the ids of all accepted requests, sorted."""
+        try:
+            names = os.listdir(self.requests_folder)
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if not name.startswith("."))
+
+    def reject(self, file: InboxFile, message: str) -> None:
+        """Write why a file was refused beside it; it is not tried again until it changes."""
+        publish_text(
+            _note(file.path),
+            f"{file.path.name} was not accepted, and nothing was run.\n\n{message}\n\n"
+            "Mend the file where it is, or save it again: it is then read again.\n"
+            f"fingerprint: {file.fingerprint}\n",
+        )
+
+    def forget(self, file: InboxFile) -> None:
+        """Remove a file whose run exists, and the note of an earlier refusal."""
+        if _look(file.path) == file:
+            file.path.unlink(missing_ok=True)
+            _note(file.path).unlink(missing_ok=True)
+
+    def _settled_paths(self, now: datetime) -> Iterator[Path]:
+        found: list[tuple[float, Path]] = []
+        try:
+            entries = list(os.scandir(self.inbox_folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            path = Path(entry.path)
+            if path.suffix not in SUFFIXES or path.name.startswith("."):
+                continue
+            try:
+                # Not mtime: `cp -p`, rsync and archives set that to any time they like.
+                changed = entry.stat(follow_symlinks=False).st_ctime
+            except FileNotFoundError:
+                continue
+            # A change in the future means that the clock was set back: the two looks decide.
+            if not 0 <= now.timestamp() - changed < SETTLE_SECONDS:
+                found.append((changed, path))
+        yield from (path for _, path in sorted(found))
+
+
+def _look(path: Path) -> InboxFile | None:
+    """Read a file without following links, waiting on pipes or reading without end."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    try:
+        content, problem = _read(path, status)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        content, problem = b"", f"The file cannot be read: {reason}."
+    digest = hashlib.sha256(content + (problem or "").encode()).hexdigest()
+    return InboxFile(
+        path=path,
+        content=content,
+        fingerprint=f"{digest} {status.st_size} {status.st_mtime_ns}",
+        problem=problem,
+    )
+
+
+def _read(path: Path, status: os.stat_result) -> tuple[bytes, str | None]:
+    """Return the bytes of a regular file, or why there are none."""
+    if not stat.S_ISREG(status.st_mode):
+        return b"", (
+            "The inbox takes regular files; this is a link, a folder, a pipe or a device. "
+            "Copy the request file itself into the inbox."
+        )
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:
+        if not os.path.samestat(status, os.fstat(file.fileno())):
+            raise FileNotFoundError(path)  # replaced just now: look again on the next tick
+        return file.read(MAX_BYTES + 1), None
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.rejected.txt")
+
+
+def _is_rejected(file: InboxFile) -> bool:
+    try:
+        lines = _note(file.path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(lines) and lines[-1] == f"fingerprint: {file.fingerprint}"
+
+
+def _publish_folder(folder: Path, files: dict[str, str]) -> None:
+    """Make a folder with its files appear at once; one that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
+        whole = Path(scratch) / folder.name
+        whole.mkdir()
+        for name, content in files.items():
+            (whole / name).write_text(content, encoding="utf-8")
+            fsync_path(whole / name)
+        fsync_path(whole)
+        try:
+            whole.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return
+        fsync_path(folder.parent)
