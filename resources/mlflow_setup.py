@@ -1,6 +1,7 @@
 """What must be true before MLflow is used: no noise, no telemetry, no pickle, a whole database."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +69,11 @@ def ensure_database(tracking_uri: str, artifact_root: Path | None) -> None:
 
 
 @contextmanager
-def translated_errors(tracking_uri: str, doing: str) -> Iterator[None]:
+def calling_mlflow(tracking_uri: str, doing: str) -> Iterator[None]:
     """Turn what MLflow, its database and its transport raise into one of our errors.
+
+    MLflow warns about its own type hints when it is imported, and about what it
+    calls in SQLAlchemy; nobody here can act on it, so it is not shown.
 
     Raises:
         ServiceError: With the first line of what was raised.
@@ -78,7 +82,9 @@ def translated_errors(tracking_uri: str, doing: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(

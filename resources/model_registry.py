@@ -32,7 +32,7 @@ from resources.mlflow_records import (
     set_alias,
     to_model_version,
 )
-from resources.mlflow_setup import configure_mlflow, ensure_database, translated_errors
+from resources.mlflow_setup import calling_mlflow, configure_mlflow, ensure_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +102,7 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
         configure_mlflow()
         doing = f"the registration of {registration.request_id!r}"
         with (
-            translated_errors(self.tracking_uri, doing),
+            calling_mlflow(self.tracking_uri, doing),
             self._locked(f"model {registration.name}"),
         ):
             client = self.client()
@@ -126,7 +126,7 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
             ServiceError: MLflow refused or did not answer.
         """
         version = select_version(self.list_versions(), name, reference)
-        with translated_errors(self.tracking_uri, f"the download of {name} {version.version}"):
+        with calling_mlflow(self.tracking_uri, f"the download of {name} {version.version}"):
             source = self.client().get_model_version_download_uri(name, version.version)
             folder = self._download(f"{source}/{PACKAGE_PATH}", version)
         verify_package(folder, sha256=version.artifact_sha256)
@@ -135,7 +135,7 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
     def list_versions(self) -> list[ModelVersion]:
         """Return all versions that this platform registered, newest first."""
         configure_mlflow()
-        with translated_errors(self.tracking_uri, "the list of models"):
+        with calling_mlflow(self.tracking_uri, "the list of models"):
             client = self.client()
             aliases = {
                 model.name: model.aliases for model in pages(client.search_registered_models)

@@ -18,6 +18,8 @@ MAX_BYTES = 256 * 1024
 MAX_PROBLEMS = 500
 """More than anyone mends by hand; the rest is counted."""
 
+MAX_PASSES = 5
+
 _EMPTY = (
     "the file is empty; write at least apiVersion, kind, name, owner, data.path and data.target"
 )
@@ -69,14 +71,11 @@ def parse_request(content: bytes | str, *, filename: str) -> TrainingRequest:
         message = f"a request is a mapping of keys; found {describe(root)}"
         raise RequestFileError([*problems, _at(filename, root.line, root.column, message)])
     plain = root.plain()
-    if not problems:
-        try:
-            return TrainingRequest.model_validate(plain)
-        except ValidationError:
-            pass  # One by one below.
+    errors = _errors(plain)
+    if not problems and not errors:
+        return TrainingRequest.model_validate(plain)
     # What YAML misread was told already; what the schema says of the same place is noise.
     told = {(item.line, item.column) for item in problems}
-    errors = _errors(plain)
     for error in errors[:MAX_PROBLEMS]:
         problem = explain(error, root, filename)
         node = find(root, known_loc(error["loc"], root)) or root
@@ -130,7 +129,10 @@ def _errors(plain: dict[str, Any]) -> list[ErrorDetails]:
     found = list(errors)
     bad = [error["loc"] for error in errors if error["type"] not in _RULES]
     healed = deepcopy(plain)
-    while any(error["type"] not in _RULES for error in errors):
+    # More than one pass, because a section that lost a required key goes as a whole.
+    for _ in range(MAX_PASSES):
+        if not any(error["type"] not in _RULES for error in errors):
+            break
         healed = _healed(healed, errors)
         errors = _pass(healed)
     for error in errors:
@@ -163,18 +165,17 @@ def _pass(plain: dict[str, Any]) -> list[ErrorDetails]:
 
 def _healed(plain: dict[str, Any], errors: list[ErrorDetails]) -> dict[str, Any]:
     """Take out every value with an error; put stand-ins where a value is required."""
-    # From the back, so that positions in lists stay right.
-    for error in sorted(errors, key=lambda item: [str(s).zfill(6) for s in item["loc"]])[::-1]:
+    for error in errors:
         loc = error["loc"]
         if error["type"] == "missing" and loc[:-1] not in ((), ("data",)):
             loc = loc[:-1]
-        _remove(plain, loc)
+        _take_out(plain, loc)
     healed = {**deepcopy(_STAND_INS), **plain}
     healed["data"] = {**_STAND_INS["data"], **healed["data"]}
     return healed
 
 
-def _remove(value: Any, loc: Loc) -> None:
+def _take_out(value: Any, loc: Loc) -> None:
     """Remove what stands at a location, or the deepest value on the way to it."""
     *way, last = loc
     for step in way:
@@ -183,11 +184,13 @@ def _remove(value: Any, loc: Loc) -> None:
             last = step
             break
         value = inside
-    if _holds(value, last):
+    if isinstance(value, list) and _holds(value, last):
+        value[last] = "stand-in"  # Not removed, so that the others keep their positions.
+    elif _holds(value, last):
         del value[last]
 
 
-def _holds(value: Any, step: str | int) -> bool:
+def _holds(value: Any, step: Any) -> bool:
     if isinstance(value, list):
         return isinstance(step, int) and step < len(value)
     return isinstance(value, dict) and step in value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from automl_assets.core.errors import RequestError
 from automl_assets.core.plugins import load_plugins
 from automl_assets.core.ports import DataSource
+from resources.sources._files import FileSource
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +26,12 @@ def open_source(location: Path) -> "tuple[DataSource, pl.LazyFrame]":
         RequestError: No source reads the suffix.
         SnapshotError: The file is empty, of another format or unreadable.
     """
-    by_suffix = {suffix: source for source in load_sources().values() for suffix in source.suffixes}
+    by_suffix = {
+        suffix: source
+        for source in load_sources().values()
+        if isinstance(source, FileSource)
+        for suffix in source.suffixes
+    }
     suffix = location.suffix.lower()
     if suffix not in by_suffix:
         raise RequestError(

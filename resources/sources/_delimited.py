@@ -16,15 +16,15 @@ _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
 
 def detect_separator(sample: str) -> str:
-    """Return the separator that cuts most rows into as many cells as the header.
+    r"""Return the separator that cuts most rows into as many cells as the header.
 
     Args:
         sample: The first lines of a file.
 
     Examples:
-        >>> detect_separator("a;b\\n1,5;2,5\\n")
+        >>> detect_separator("a;b\n1,5;2,5\n")
         ';'
-        >>> detect_separator("a\\n1\\n")
+        >>> detect_separator("a\n1\n")
         ','
     """
     best, best_score = ",", (0.0, 1)
@@ -51,9 +51,9 @@ def check_encoding(location: Path) -> None:
             position = error.start - n_pending
             line += block.count(b"\n", 0, max(position, 0))
             raise SnapshotError(
-                f"Text must be in UTF-8. {location.name!r} has the byte "
-                f"0x{error.object[error.start]:02x} at offset {offset + position:,} (line {line:,}), "
-                "which is none; the file is probably in latin-1 (windows-1252). "
+                "Text must be in UTF-8. "
+                f"{location.name!r} is not: byte 0x{error.object[error.start]:02x} at offset "
+                f"{offset + position:,} (line {line:,}). It is probably in latin-1 (windows-1252). "
                 "Convert it to UTF-8: iconv -f windows-1252 -t utf-8."
             ) from error
         offset += len(block)

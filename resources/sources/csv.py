@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.ports import DataSource
-from resources.sources._content import check_column_names, foreign_format, read_head
 from resources.sources._delimited import (
     check_encoding,
     check_row_lengths,
     detect_separator,
     read_rows,
 )
+from resources.sources._files import FileSource, check_column_names, foreign_format, read_head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +19,7 @@ _N_CELLS_TO_INFER = 2_000_000
 _MIN_ROWS_TO_INFER = 10_000
 
 
-class CsvSource(DataSource):
+class CsvSource(FileSource):
     """Delimited UTF-8 text with a header.
 
     Types are those of the first two million cells (10,000 rows at least); a later

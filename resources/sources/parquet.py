@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.ports import DataSource
-from resources.sources._content import check_column_names, foreign_format, read_head
+from resources.sources._files import FileSource, check_column_names, foreign_format, read_head
 
 if TYPE_CHECKING:
     import polars as pl
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 _MAGIC = b"PAR1"
 
 
-class ParquetSource(DataSource):
+class ParquetSource(FileSource):
     """One Parquet file with flat columns."""
 
     name = "parquet"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _FILE = "model.skops"
 
-TRUSTED_TYPES: tuple[str, ...] = ()
-"""Types outside skops' own list that a file of ours may hold: none."""
+TRUSTED_TYPES = ("numpy.dtype",)
+"""The only type outside skops' own list that a file of ours holds: it names a number format."""
 
 
 def _pipeline(train: Encoded, params: Params, options: FitOptions) -> "Pipeline":

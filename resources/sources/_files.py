@@ -1,4 +1,4 @@
-"""What a file really holds, whatever its name says."""
+"""Sources that are files, and what a file really holds, whatever its name says."""
 
 import re
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl_assets.core.errors import SnapshotError
+from automl_assets.core.ports import DataSource
 
 HEAD_BYTES = 65_536
 
@@ -27,6 +28,16 @@ _SIGNATURES = (
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{"])')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class FileSource(DataSource):
+    """A source that reads files.
+
+    Attributes:
+        suffixes: Ends of the names of files that it reads, lower case, with the dot.
+    """
+
+    suffixes: tuple[str, ...]
 
 
 def read_head(location: Path) -> bytes:
@@ -96,5 +107,6 @@ def check_column_names(names: Sequence[str], location: Path) -> None:
         )
     if found:
         raise SnapshotError(
-            f"Each column has a name of its own, in printable characters. {location.name!r} {found}."
+            "Each column has a name of its own, in printable characters. "
+            f"{location.name!r} {found}."
         )
