@@ -43,7 +43,11 @@ def up(port: int | None) -> int:
 
 
 def run_services(
-    settings: Settings, *, port: int | None = None, on_ready: Callable[[dict[str, str]], None]
+    settings: Settings,
+    *,
+    port: int | None = None,
+    on_ready: Callable[[dict[str, str]], None],
+    module: str = "automl_assets.definitions",
 ) -> int:
     """Run code server, daemon, guarded web UI and MLflow until a signal asks to stop.
 
@@ -55,6 +59,7 @@ def run_services(
         port: Of the web UI; a free one if None.
         on_ready: Called once everything answers, with addresses by name
             (`web`, `mlflow`).
+        module: What the code server loads.
 
     Returns:
         0: stopping is how it ends well.
@@ -68,7 +73,7 @@ def run_services(
         web_port = _free_port(WEB_PORT) if port is None else _checked_port(port)
         urls = {"web": f"http://{LOOPBACK}:{web_port}", "mlflow": _mlflow_url(settings)}
         environment = _environment(settings, urls["mlflow"])
-        code_server = _code_server(settings)
+        code_server = _code_server(settings, module)
         with supervised(environment, keep_open=[lock.descriptor]) as supervisor:
             supervisor.start([code_server])
             # A run must not find MLflow half set up, so the daemon starts after it.
@@ -103,8 +108,9 @@ def _environment(settings: Settings, mlflow_url: str) -> dict[str, str]:
         "MPLCONFIGDIR": str(settings.root / "cache" / "matplotlib"),
         "PYTHONUNBUFFERED": "1",
         # Our packages come from where this module is, never from the current folder.
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
+        ),
     }
 
 
@@ -112,13 +118,13 @@ def _script(name: str) -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def _code_server(settings: Settings) -> Service:
+def _code_server(settings: Settings, module: str) -> Service:
     port = _free_port()
     publish_text(
         _workspace(settings),
         f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {port}, location_name: automl}}\n",
     )
-    code = ("-m", "automl_assets.definitions", "--location-name", "automl")
+    code = ("-m", module, "--location-name", "automl")
     address = ("-h", LOOPBACK, "-p", str(port), "--empty-working-directory")
     return Service(
         name="code server",
@@ -141,7 +147,7 @@ def _web(settings: Settings, port: int) -> Service:
     arguments = ("--workspace", str(_workspace(settings)), "--port", str(port))
     return Service(
         name="web UI",
-        command=(sys.executable, "-m", "automl_assets.webserver", *arguments),
+        command=(sys.executable, "-P", "-m", "automl_assets.webserver", *arguments),
         log=settings.root / "logs" / "web.log",
         is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/server_info"),
     )
@@ -180,10 +186,13 @@ def _mlflow(settings: Settings, url: str, environment: Mapping[str, str]) -> lis
 
 def _make_mlflow_database(settings: Settings, environment: Mapping[str, str]) -> None:
     """Make MLflow's database whole before its server opens it."""
+    folders = {
+        "artifact_folder": str(settings.mlflow_folder / "artifacts"),
+        "lock_folder": str(settings.root / "locks"),
+    }
     code = (
-        "import dagster as dg\n"
-        "from automl_assets.definitions import defs\n"
-        "defs().resources['model_registry'].client()\n"
+        "from resources.model_registry import MlflowModelRegistry\n"
+        f"MlflowModelRegistry(tracking_uri={settings.tracking_uri!r}, **{folders!r}).client()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

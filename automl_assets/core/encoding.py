@@ -130,23 +130,34 @@ def _to_float(values: pl.Series, encoding: ColumnEncoding) -> np.ndarray:
     return out
 
 
+_ISO_FORMATS = (
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M:%S%.fZ",
+)
+
+
+def _read_moments(values: pl.Series) -> pl.Series:
+    column = pl.col(values.name).str
+    readings = [column.to_datetime(f, time_unit="us", strict=False) for f in _ISO_FORMATS]
+    return values.to_frame().select(pl.coalesce(readings)).to_series()
+
+
 def _to_moment(values: pl.Series, encoding: ColumnEncoding) -> pl.Series:
-    """Cast to a datetime in microseconds; text is parsed in the training column's type."""
+    """Cast to a datetime in microseconds; text is read as ISO 8601."""
     if values.dtype == pl.String:
-        target = pl.Date if encoding.dtype == "Date" else pl.Datetime("us")
-        parsed = values.str.strptime(target, strict=False)
-        if target == pl.Date:
-            # A reader may have added a midnight to a date.
-            parsed = parsed.fill_null(values.str.strptime(pl.Datetime("us"), strict=False).dt.date())
-        n_bad = int(parsed.null_count() - values.null_count())
-        if n_bad:
-            first = values.filter(parsed.is_null() & values.is_not_null())[0]
+        parsed = _read_moments(values)
+        bad = values.filter(parsed.is_null() & values.is_not_null())
+        if len(bad):
             raise RequestError(
-                f"Column {encoding.name!r} must hold dates such as 2026-01-31, but {n_bad:,} of "
-                f"{len(values):,} rows do not, the first {first!r}. Write them in ISO 8601."
+                f"Column {encoding.name!r} must hold dates such as 2026-01-31, but {len(bad):,} of "
+                f"{len(values):,} rows do not, the first {bad[0]!r}. Write them in ISO 8601."
             )
         values = parsed
-    if values.dtype != pl.Null and not values.dtype.is_temporal():
+    if values.dtype != pl.Null and not isinstance(values.dtype, pl.Date | pl.Datetime):
         raise RequestError(
             f"Column {encoding.name!r} must hold dates as in training, but its type is "
             f"{values.dtype}. Convert it to dates first."

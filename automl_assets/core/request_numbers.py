@@ -206,7 +206,7 @@ Duration = Annotated[
 Moment = Annotated[
     date | datetime,
     PlainValidator(_parse_moment),
-    PlainSerializer(date.isoformat, return_type=str, when_used="json"),
+    PlainSerializer(lambda moment: moment.isoformat(), return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{_MOMENT.pattern}$"}),
 ]
 Scalar = Annotated[

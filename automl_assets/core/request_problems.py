@@ -127,7 +127,7 @@ def _unknown_key(loc: Loc) -> str:
 
 
 def _bound(word: str, name: str) -> Callable[[dict[str, Any]], str]:
-    return lambda context: f"must be {word} {context[name]:g}"
+    return lambda context: f"must be {word} {context[name]:.12g}"
 
 
 def _length(word: str, name: str) -> Callable[[dict[str, Any]], str]:
@@ -163,7 +163,8 @@ def _sentence(error: ErrorDetails, node: Node | None) -> str:
     rule = _SENTENCES[error["type"]](error.get("ctx", {}))
     if error["type"] == "missing" or node is None:
         return rule
-    return f"{rule}; found {describe(node)}{_cure(error, node)}"
+    is_bound = error["type"].startswith(("greater", "less"))
+    return f"{rule}; found {node.text if is_bound else describe(node)}{_cure(error, node)}"
 
 
 def _cure(error: ErrorDetails, node: Node) -> str:

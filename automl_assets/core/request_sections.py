@@ -95,7 +95,8 @@ class Data(Section):
     """Where the rows are and what the columns mean."""
 
     path: Line | None = Field(
-        default=None, description="A CSV or Parquet file, seen from the request file."
+        default=None,
+        description="A CSV or Parquet file in one of the folders that the operator allows.",
     )
     repository: Name | None = Field(default=None, description="Repository of the snapshot store.")
     ref: Line | None = Field(
@@ -136,8 +137,8 @@ class Split(Section):
 
     strategy: Literal["time", "group", "random", "column"] | None = Field(
         default=None,
-        description="Default: time if data.time is given, else group if data.group is, "
-        "else random.",
+        description="How rows are dealt out. Default: time if data.time is given, else group if "
+        "data.group is, else random.",
     )
     validation: Part = Field(default=0.15, description="Share that the search is scored on.")
     calibration: Part = Field(default=0.10, description="Share that probabilities are tuned on.")

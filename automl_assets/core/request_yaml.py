@@ -255,7 +255,10 @@ def _read_scalar(event: yaml.ScalarEvent) -> tuple[Node, str | None]:
 
 def _joined_surrogates(text: str) -> str:
     """Join the halves that JSON writes for a character beyond U+FFFF."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return text  # A half without its other; it is refused like a control character.
 
 
 def describe(node: Node) -> str:

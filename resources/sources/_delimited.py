@@ -125,7 +125,8 @@ def _count_outside_quotes(location: Path, separator: str) -> tuple[int, int]:
         n_separators += np.count_nonzero((codes == ord(separator)) & ~quoted)
         n_newlines += np.count_nonzero((codes == _NEWLINE) & ~quoted)
         is_quoted = bool(quoted[-1])
-    return int(n_separators), int(n_newlines) + (last != b"\n")
+    # What follows the last line end, or a quote that nobody closed, is a line as well.
+    return int(n_separators), int(n_newlines) + (is_quoted or last != b"\n")
 
 
 def _blocks(location: Path) -> Iterator[bytes]:

@@ -96,16 +96,19 @@ def _delong_difference(
 ) -> Interval:
     """Return DeLong's interval of the difference of two areas on the same rows."""
     ours, theirs = placements(y_true, score), placements(y_true, reference)
-    gain = float(ours[0].mean() - theirs[0].mean())
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    if min(len(d) for d in differences) > 1:
-        error = float(sum(d.var(ddof=1) / len(d) for d in differences)) ** 0.5
-        if error or not gain:
-            half = NormalDist().inv_cdf((1 + confidence) / 2) * error
-            return Interval(max(-1.0, gain - half), min(1.0, gain + half), "DeLong")
-    # Perfect separation has no variance of its own: join the two intervals (Newcombe's MOVER).
-    a, b = (delong_interval(y_true, s, confidence) for s in (score, reference))
     area, other = float(ours[0].mean()), float(theirs[0].mean())
+    if all(_varies(positive) and _varies(negative) for positive, negative in (ours, theirs)):
+        pairs = zip(ours, theirs, strict=True)
+        variance = sum(float((a - b).var(ddof=1)) / len(a) for a, b in pairs)
+        half = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5
+        return Interval(max(-1.0, area - other - half), min(1.0, area - other + half), "DeLong")
+    # A constant or perfect ranking has no variance to pair: join the two intervals, as
+    # Newcombe does for shares (MOVER).
+    a, b = (delong_interval(y_true, values, confidence) for values in (score, reference))
     down = ((area - a.low) ** 2 + (b.high - other) ** 2) ** 0.5
     up = ((a.high - area) ** 2 + (other - b.low) ** 2) ** 0.5
-    return Interval(gain - down, gain + up, "Newcombe, from both intervals")
+    return Interval(area - other - down, area - other + up, f"Newcombe, from {a.method}")
+
+
+def _varies(values: "np.ndarray") -> bool:
+    return len(values) > 1 and bool(values.std() > 0)

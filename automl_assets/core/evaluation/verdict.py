@@ -40,17 +40,17 @@ def _against_baseline(evaluation: "Evaluation", label: str) -> str:
     interval = shown_interval(gain.low, gain.high)
     if gain.is_better:
         return (
-            f"The model is better than {evaluation.baseline_name}: it gains {shown(gain.gain)} in "
-            f"{label}, and at least {shown(gain.low)} at the bad end of the interval {interval}."
+            f"The model is better than {evaluation.baseline_name}: {label} gains "
+            f"{shown(gain.gain)}, 95% interval {interval}."
         )
     if gain.is_worse:
         return (
-            f"The model is worse than {evaluation.baseline_name}: in {label} it loses "
-            f"{shown(-gain.gain)}, interval of the gain {interval}. Do not use it."
+            f"The model is worse than {evaluation.baseline_name}: {label} loses "
+            f"{shown(-gain.gain)}, 95% interval of the gain {interval}. Do not use it."
         )
     return (
-        f"The model is not shown to be better than {evaluation.baseline_name}: the interval of "
-        f"its gain in {label}, {interval}, includes zero. Collect more rows or better features."
+        f"The model is not shown to be better than {evaluation.baseline_name}: the 95% "
+        f"interval of its gain in {label}, {interval}, includes zero. Collect more rows or better features."
     )
 
 

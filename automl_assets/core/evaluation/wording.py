@@ -21,6 +21,21 @@ def shown(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def shown_alike(value: float, *others: float) -> str:
+    """Return a number with the decimals that suit the largest of several, for a table's row.
+
+    Examples:
+        >>> row = (0.02403, 0.0075714, 0.2337)
+        >>> [shown_alike(value, *row) for value in row]
+        ['0.0240', '0.0076', '0.2337']
+    """
+    sizes = [math.floor(math.log10(abs(v))) for v in (value, *others) if v and math.isfinite(v)]
+    size = max(sizes, default=0)
+    if size < -4 or size > 14 or not math.isfinite(value):
+        return shown(value)
+    return f"{value:,.{max(0, 3 - size)}f}"
+
+
 def shown_interval(low: float, high: float) -> str:
     """Return an interval in brackets.
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ _INK, _ACCENT, _MUTED = "#010203", "#040506", "#070809"
 _COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)", _MUTED: "var(--muted)"}
 """Stand-ins that matplotlib can draw with, and what the page replaces them by."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": _MUTED,
     "axes.grid": True,
     "axes.labelcolor": _INK,

@@ -4,12 +4,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from automl_assets.core.evaluation.wording import percent, shown, shown_interval
+from automl_assets.core.evaluation.wording import percent, shown, shown_alike, shown_interval
 from automl_assets.core.report.figures import ReportFigure
 
 if TYPE_CHECKING:
     import jinja2
 
+NOTHING = "\N{EN DASH}"
 MAX_LEADERS = 10
 MAX_FEATURES = 25
 MAX_COLUMNS = 200
@@ -20,14 +21,18 @@ def render_html(
     card: dict[str, Any], *, figures: tuple[ReportFigure, ...], card_sha256: str
 ) -> str:
     """Return one self-contained page without scripts; text from data is escaped."""
-    return _templates().get_template("report.html.j2").render(
-        card=card,
-        figures=figures,
-        card_sha256=card_sha256,
-        max_leaders=MAX_LEADERS,
-        max_features=MAX_FEATURES,
-        max_columns=MAX_COLUMNS,
-        max_classes=MAX_CLASSES,
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            card=card,
+            figures=figures,
+            card_sha256=card_sha256,
+            max_leaders=MAX_LEADERS,
+            max_features=MAX_FEATURES,
+            max_columns=MAX_COLUMNS,
+            max_classes=MAX_CLASSES,
+        )
     )
 
 
@@ -51,6 +56,7 @@ def _templates() -> "jinja2.Environment":
     )
     environment.filters.update(
         shown=_shown,
+        alike=_alike,
         interval=lambda estimate: shown_interval(estimate["low"], estimate["high"]),
         percent=percent,
         count=lambda number: f"{number:,}",
@@ -64,15 +70,23 @@ def _templates() -> "jinja2.Environment":
 def _shown(value: Any) -> str:
     """Return a number as people read it, and anything else as text."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return shown(value)
 
 
+def _alike(value: float | None, *rows: dict[str, Any]) -> str:
+    """Return a number with the decimals of the estimates it stands beside."""
+    if value is None:
+        return NOTHING
+    others = (row[key] for row in rows for key in ("value", "low", "high"))
+    return shown_alike(value, *(other for other in others if other is not None))
+
+
 def _bytes(number: int | None) -> str:
     if number is None:
-        return "–"
+        return NOTHING
     if number < 1_000_000:
         return f"{number / 1_000:,.0f} kB"
     return f"{number / 1_000_000:,.1f} MB"

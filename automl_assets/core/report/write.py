@@ -33,6 +33,12 @@ def write_report(
 
     Args:
         folder: Made if missing. Files of an earlier report in it are replaced.
+        accepted: The request.
+        snapshot: The data.
+        split: The parts; the analysis part is the one judged.
+        candidates: What the search found.
+        evaluation: The winner on the analysis part.
+        importance: The most important feature first.
         environment: Versions that the numbers depend on, by name; `code` is ours.
 
     Returns:
