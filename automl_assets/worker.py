@@ -48,9 +48,7 @@ def _run_one(
     from automl_assets.core.search.trial import run_trial
 
     try:
-        result = run_trial(
-            trial, plan, data, should_stop=stop.is_set, cpu_clock=time.process_time
-        )
+        result = run_trial(trial, plan, data, should_stop=stop.is_set, cpu_clock=time.process_time)
     except OSError:
         raise
     except Exception as error:

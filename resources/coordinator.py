@@ -11,6 +11,8 @@ OWNER_TAG = "automl/owner"
 PRIORITY_TAG = "dagster/priority"
 POD_CONFIG_TAG = "dagster-k8s/config"
 USER_HEADER = "X-Forwarded-User"
+IMMEDIATE_JOBS = ("submit_request",)
+"""Jobs of seconds, which must not wait behind trainings of hours."""
 
 
 class OwnerRunCoordinator(dg.QueuedRunCoordinator):
@@ -32,6 +34,8 @@ class OwnerRunCoordinator(dg.QueuedRunCoordinator):
             # Pod, whose settings are the operator's alone.
             tags[POD_CONFIG_TAG] = "{}"
         self._instance.add_run_tags(run.run_id, tags)
+        if run.job_name in IMMEDIATE_JOBS and run.status == dg.DagsterRunStatus.NOT_STARTED:
+            return self._instance.launch_run(run.run_id, context.workspace)
         return super().submit_run(context)
 
     def _owner(self, context: dg.SubmitRunContext) -> str:

@@ -1,11 +1,11 @@
 """What must be true before MLflow is used: no noise, no telemetry, no pickle, a whole database."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from automl_assets.core.errors import ServiceError
 from automl_assets.core.files import publishing
@@ -30,19 +30,14 @@ def configure_mlflow() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 
-def without_password(uri: str) -> str:
-    """Return a URI that may be shown.
+def without_passwords(text: str) -> str:
+    """Return a text whose URIs may be shown.
 
     Examples:
-        >>> without_password("https://ada:secret@mlflow.example.org/x")
-        'https://mlflow.example.org/x'
-        >>> without_password("sqlite:////srv/mlflow.db")
-        'sqlite:////srv/mlflow.db'
+        >>> without_passwords("No answer from https://ada:secret@mlflow.example.org/x.")
+        'No answer from https://mlflow.example.org/x.'
     """
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def ensure_database(tracking_uri: str, artifact_root: Path | None) -> None:
@@ -86,8 +81,8 @@ def calling_mlflow(tracking_uri: str, doing: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        first_line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ServiceError(
-            f"MLflow at {without_password(tracking_uri)} did not finish {doing}: {first_line} "
-            "What was written is kept; the same call goes on from there."
+            without_passwords(f"MLflow at {tracking_uri} did not finish {doing}: {first_line}. ")
+            + "What was written is kept; the same call goes on from there."
         ) from error

@@ -16,7 +16,7 @@ import dagster as dg
 from pydantic import Field
 
 from automl_assets.core.errors import RequestError
-from automl_assets.core.files import fsync_path, publish_text
+from automl_assets.core.files import fsync_path, publish_text, publishing
 from automl_assets.core.inbox import InboxFile, RequestInbox
 from automl_assets.core.values import AcceptedRequest
 
@@ -131,12 +131,14 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
 
     def reject(self, file: InboxFile, message: str) -> None:
         """Write why a file was refused beside it; it is not tried again until it changes."""
-        publish_text(
-            _note(file.path),
-            f"{file.path.name} was not accepted, and nothing was run.\n\n{message}\n\n"
-            "Mend the file where it is, or save it again: it is then read again.\n"
-            f"fingerprint: {file.fingerprint}\n",
-        )
+        with publishing(_note(file.path)) as temporary:
+            temporary.write_text(
+                f"{file.path.name} was not accepted, and nothing was run.\n\n{message}\n\n"
+                "Mend the file where it is, or save it again: it is then read again.\n"
+                f"fingerprint: {file.fingerprint}\n",
+                encoding="utf-8",
+            )
+            temporary.chmod(0o644)  # for whoever dropped the file
 
     def forget(self, file: InboxFile) -> None:
         """Remove a file whose run exists, and the note of an earlier refusal."""

@@ -65,7 +65,9 @@ def evaluation_report(
         data_version=dg.DataVersion(report.card_sha256),
         metadata={
             "verdict": dg.MetadataValue.md("\n".join(f"* {line}" for line in report.verdict)),
-            "report": dg.MetadataValue.url(url) if url else dg.MetadataValue.path(
+            "report": dg.MetadataValue.url(url)
+            if url
+            else dg.MetadataValue.path(
                 str(settings.reports_folder / report.folder / "report.html")
             ),
             "card_sha256": report.card_sha256,

@@ -13,9 +13,7 @@ from automl_assets.partitions import training_requests
     group_name="intake",
     kinds={"yaml"},
     owners=["team:automl"],
-    code_version=code_version(
-        "automl_assets.core.request", "automl_assets.core.request_sections"
-    ),
+    code_version=code_version("automl_assets.core.request", "automl_assets.core.request_sections"),
 )
 def training_request(
     context: dg.AssetExecutionContext,

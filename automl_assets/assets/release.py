@@ -82,7 +82,9 @@ def registered_model(
             },
         )
     )
-    progress.stage("model", f"{version.name} version {version.version}, {', '.join(version.aliases)}")
+    progress.stage(
+        "model", f"{version.name} version {version.version}, {', '.join(version.aliases)}"
+    )
     url = model_registry.version_url(version)
     return dg.MaterializeResult(
         value=version,

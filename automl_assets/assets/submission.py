@@ -18,7 +18,7 @@ def checked_request(
     context: dg.OpExecutionContext,
     config: RequestText,
     request_store: dg.ResourceParam[RequestInbox],
-) -> str:
+) -> None:
     """Checks a request and puts it into the inbox; its run follows within seconds."""
     from automl_assets.core.request_file import parse_request
 
@@ -40,7 +40,6 @@ def checked_request(
             "file": dg.MetadataValue.path(str(path)),
         }
     )
-    return request.request_id
 
 
 @dg.job(executor_def=dg.in_process_executor)

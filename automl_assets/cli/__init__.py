@@ -148,7 +148,9 @@ def predict(
 
 
 @app.command("open")
-def open_report(request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")]) -> None:
+def open_report(
+    request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
+) -> None:
     """Open a request's report in the browser, and print where it is."""
     from automl_assets.cli.requests import open_report as run
 
@@ -165,7 +167,9 @@ def stale() -> None:
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="Port of the web UI. Default: a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the web UI. Default: a free one.")
+    ] = None,
 ) -> None:
     """Start the platform: web UI, queue, sensor of the inbox, MLflow. Ctrl-C stops it."""
     from automl_assets.cli.up import up as run

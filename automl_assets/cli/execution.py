@@ -151,6 +151,8 @@ def _own_error(error: BaseException) -> BaseException:
             return cause
         # Dagster does not export this class; the check itself has told its findings.
         if type(cause).__name__ == "DagsterAssetCheckFailedError":
-            return ContractError("The data breaks its contract, as said above. Nothing was trained.")
+            return ContractError(
+                "The data breaks its contract, as said above. Nothing was trained."
+            )
         cause = cause.__cause__
     return error

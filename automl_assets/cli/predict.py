@@ -16,7 +16,9 @@ from automl_assets.settings import Settings
 ROWS_AT_ONCE = 100_000
 
 
-def _predicted(predictor: Predictor, frame: pl.LazyFrame, row_id: str | None) -> Iterator[pl.DataFrame]:
+def _predicted(
+    predictor: Predictor, frame: pl.LazyFrame, row_id: str | None
+) -> Iterator[pl.DataFrame]:
     """Yield predictions in chunks; the row's id comes first where the data has it."""
     names = set(frame.collect_schema().names())
     kept = [row_id] if row_id in names else []

@@ -73,11 +73,10 @@ def run_services(
         web_port = _free_port(WEB_PORT) if port is None else _checked_port(port)
         urls = {"web": f"http://{LOOPBACK}:{web_port}", "mlflow": _mlflow_url(settings)}
         environment = _environment(settings, urls["mlflow"])
-        code_server = _code_server(settings, module)
         with supervised(environment, keep_open=[lock.descriptor]) as supervisor:
-            supervisor.start([code_server])
-            # A run must not find MLflow half set up, so the daemon starts after it.
-            supervisor.start(_mlflow(settings, urls["mlflow"], environment))
+            mlflow = _mlflow(settings, urls["mlflow"], environment)
+            supervisor.start([_code_server(settings, module), *mlflow])
+            # The daemon comes last: a run must not find MLflow half set up.
             supervisor.start([_web(settings, web_port), _daemon(settings, urls["web"])])
             if not supervisor.is_stopping:
                 lock.announce(urls)

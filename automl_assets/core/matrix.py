@@ -14,7 +14,7 @@ import polars as pl
 from automl_assets.core.encoding import Preprocessing, encode_column, fit_preprocessing
 from automl_assets.core.families import Encoded
 from automl_assets.core.files import fsync_path
-from automl_assets.core.profile import class_text
+from automl_assets.core.target import class_text
 from automl_assets.core.values import PARTS, Part, TableProfile
 
 _PREPROCESSING = "preprocessing.json"

@@ -148,7 +148,7 @@ def ensure_matrix(
     """Return the folder of a split's matrix; if it was deleted, make it again."""
     folder = matrices / split.matrix_id
     if not folder.exists():
-        rows = {part: read_rows(split, part, store) for part in PARTS}
+        rows: Rows = {part: read_rows(split, part, store) for part in PARTS}
         table = snapshot_table(snapshot, store)
         write_matrix(folder, table, snapshot.profile, accepted.request.data.target, rows)
     return folder

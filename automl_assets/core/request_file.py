@@ -32,6 +32,9 @@ _STAND_INS: dict[str, Any] = {
 }
 """Values for required keys that are wrong or missing, so that the other rules can be tried."""
 
+_RULES = (RULE, UNSUPPORTED)
+_TIME_AND_GROUP = (("data",), ("data", "time"), ("data", "group"))
+
 
 def parse_request(content: bytes | str, *, filename: str) -> TrainingRequest:
     """Read a request file: YAML, or JSON, which YAML includes.
@@ -136,12 +139,10 @@ def _errors(plain: dict[str, Any]) -> list[ErrorDetails]:
         healed = _healed(healed, errors)
         errors = _pass(healed)
     for error in errors:
-        if error not in found and not (error["type"] == RULE and _waits(error["loc"], bad)):
+        is_new = error["type"] in _RULES and error not in found
+        if is_new and not (error["type"] == RULE and _waits(error["loc"], bad)):
             found.append(error)
     return found
-
-
-_RULES = (RULE, UNSUPPORTED)
 
 
 def _waits(loc: Loc, bad: list[Loc]) -> bool:
@@ -150,9 +151,6 @@ def _waits(loc: Loc, bad: list[Loc]) -> bool:
         return True
     reads_time_and_group = loc in ((), ("split",), ("data", "rows"))
     return reads_time_and_group and any(other in _TIME_AND_GROUP for other in bad)
-
-
-_TIME_AND_GROUP = (("data",), ("data", "time"), ("data", "group"))
 
 
 def _pass(plain: dict[str, Any]) -> list[ErrorDetails]:
@@ -175,7 +173,7 @@ def _healed(plain: dict[str, Any], errors: list[ErrorDetails]) -> dict[str, Any]
     return healed
 
 
-def _take_out(value: Any, loc: Loc) -> None:
+def _take_out(value: Any, loc: tuple[Any, ...]) -> None:
     """Remove what stands at a location, or the deepest value on the way to it."""
     *way, last = loc
     for step in way:
@@ -184,9 +182,11 @@ def _take_out(value: Any, loc: Loc) -> None:
             last = step
             break
         value = inside
-    if isinstance(value, list) and _holds(value, last):
+    if not _holds(value, last):
+        return
+    if isinstance(value, list):
         value[last] = "stand-in"  # Not removed, so that the others keep their positions.
-    elif _holds(value, last):
+    else:
         del value[last]
 
 

@@ -204,16 +204,17 @@ def _leakage(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
 
 
 def _task(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
-    # Imported here: these packages are for the domain, requests are below them.
+    # Imported here: most requests name no metric, and then nothing needs loading.
     from automl_assets.core.metrics import load_metrics
 
-    metrics = load_metrics()
     asked: list[tuple[Loc, str]] = [
         (("task", "report", index), name) for index, name in enumerate(request.task.report)
     ]
     if request.task.metric is not None:
         asked.insert(0, (("task", "metric"), request.task.metric))
-    task_type = request.task.type
+    if not asked:
+        return
+    metrics, task_type = load_metrics(), request.task.type
     fitting = [m.name for m in metrics.values() if task_type in ("auto", *m.task_types)]
     for loc, name in asked:
         if name not in metrics:
@@ -233,8 +234,8 @@ def _task(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
 def _families(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
     from automl_assets.core.families import load_families
 
-    families = load_families()
     asked = request.model.families or ()
+    families = load_families() if asked else {}
     for index, name in enumerate(asked):
         loc = ("model", "families", index)
         if name not in families:
@@ -251,8 +252,9 @@ def _families(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
 def _hyperparameters(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
     from automl_assets.core.families import load_families
 
-    asked = request.model.families or tuple(load_families())
-    for parameter in (*request.model.fix, *request.model.search):
+    constrained = (*request.model.fix, *request.model.search)
+    asked = request.model.families or (tuple(load_families()) if constrained else ())
+    for parameter in constrained:
         family = parameter.partition(".")[0]
         if family not in asked:
             yield (

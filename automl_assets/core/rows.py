@@ -66,6 +66,19 @@ def select_columns(names: Sequence[str], request: TrainingRequest) -> list[str]:
     Raises:
         RequestError: A column or pattern of the request is not in the data.
     """
+    features = request.data.features
+    named = check_roles(names, request)
+    included = _matching("include", features.include, names)
+    excluded = _matching("exclude", features.exclude, names)
+    return [name for name in names if name in (included - excluded) | named]
+
+
+def check_roles(names: Sequence[str], request: TrainingRequest) -> set[str]:
+    """Return the columns that the request gives a role: target, id, time, group.
+
+    Raises:
+        RequestError: One of them is not in the data.
+    """
     data = request.data
     roles = {"target": data.target, "id": data.id, "time": data.time, "group": data.group}
     for role, name in roles.items():
@@ -74,10 +87,7 @@ def select_columns(names: Sequence[str], request: TrainingRequest) -> list[str]:
                 f"data.{role} must name a column of the data. There is no {name!r}. "
                 f"{_hint(name, names)}"
             )
-    included = _matching("include", data.features.include, names)
-    excluded = _matching("exclude", data.features.exclude, names)
-    kept = (included - excluded) | set(roles.values())
-    return [name for name in names if name in kept]
+    return {name for name in roles.values() if name is not None}
 
 
 @contextmanager

@@ -184,7 +184,9 @@ class EvaluationReport(Value):
 
     card_sha256: str = Field(description="Digest of `card.json`.")
     folder: str = Field(description="Folder with report.html, card.json and card.md.")
-    verdict: tuple[str, ...] = Field(description="Sentences for a person, the most important first.")
+    verdict: tuple[str, ...] = Field(
+        description="Sentences for a person, the most important first."
+    )
     metrics: tuple[MetricEstimate, ...] = Field(description="The search's metric first.")
     baseline: tuple[MetricEstimate, ...] = Field(description="The prior's, in the same order.")
     better_than_baseline: bool

@@ -72,26 +72,21 @@ def model_folder(registry: MlflowModelRegistry) -> Path:
 
 
 def rows(n_rows: int = 80) -> pl.DataFrame:
+    """Return rows of every kind of column; the fifth row has values in two columns only."""
     rng = np.random.default_rng(7)
-    days = rng.integers(0, 2000, n_rows)
-    return pl.DataFrame(
+    table = pl.DataFrame(
         {
-            "age": [
-                None if i % 9 == 4 else int(v) for i, v in enumerate(rng.integers(18, 80, n_rows))
-            ],
+            "age": rng.integers(18, 80, n_rows),
             "income": rng.normal(50.0, 9.0, n_rows).round(2),
-            "plan": [
-                None if i % 7 == 4 else "abc"[v] for i, v in enumerate(rng.integers(0, 3, n_rows))
-            ],
-            "zip": [
-                None if i % 5 == 4 else str(8000 + v)
-                for i, v in enumerate(rng.integers(0, 4, n_rows))
-            ],
-            "member": [
-                None if i % 6 == 4 else bool(v) for i, v in enumerate(rng.integers(0, 2, n_rows))
-            ],
-            "since": (pl.Series(days) + 16_000).cast(pl.Date),
+            "plan": rng.choice(["basic", "plus", "max"], n_rows),
+            "zip": rng.integers(8000, 8004, n_rows).astype(str),
+            "member": rng.random(n_rows) < 0.5,
+            "since": pl.Series(rng.integers(16_000, 18_000, n_rows)).cast(pl.Date),
         }
+    )
+    empty = pl.int_range(pl.len()) % 10 == 4
+    return table.with_columns(
+        pl.when(~empty).then(pl.col(name)) for name in ("age", "plan", "zip", "member")
     )
 
 
@@ -131,13 +126,20 @@ def real_registration(folder: Path, family: str) -> Registration:
 
 LOAD_ALONE = """
 import json, sys
-from pathlib import Path
-sys.path = [p for p in sys.path if not (Path(p) / "automl_assets").exists()]
+from importlib.machinery import PathFinder
 model_folder, csv, selection = sys.argv[1:]
+class NotInstalled:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in ("automl_assets", "resources"):
+            spec = PathFinder.find_spec(name, [p for p in sys.path if p.startswith(model_folder)])
+            if spec is None:
+                raise ModuleNotFoundError(name)
+            return spec
+sys.meta_path.insert(0, NotInstalled)
 import pandas as pd
 from mlflow.pyfunc import load_model
 model = load_model(model_folder, suppress_warnings=True)
-before = set(sys.modules)
 frame = pd.read_csv(csv)
 out = [model.predict(part).to_dict("list") for part in eval(selection, {"frame": frame})]
 import automl_assets
@@ -173,7 +175,7 @@ def test_a_model_predicts_alone_what_it_predicts_here(
     empty = tmp_path / "empty"
     empty.mkdir()
 
-    # All rows: `age` is float64 to pandas. The first: int64. The fifth: four columns have no value.
+    # `age` is float64 to pandas in all rows, Int64 in the first; the fifth lacks four values.
     selection = "[frame, frame.head(1).convert_dtypes(), frame.iloc[[4]], frame.head(0)]"
     found = predict_alone(model_folder(registry), csv, selection, empty)
 
@@ -353,15 +355,21 @@ class HalfUploadRegistry(MlflowModelRegistry):
         return Half()
 
 
-def register_in_child(registry: MlflowModelRegistry, given: Registration) -> Any:
-    child = FORKSERVER.Process(target=registry.register, args=(given,))
+def register(folder: Path, kind: type[MlflowModelRegistry], fields: dict[str, Any]) -> None:
+    embedded(folder, kind, **fields).register(registration(folder / f"made-{os.getpid()}"))
+
+
+def register_in_child(
+    folder: Path, kind: type[MlflowModelRegistry] = MlflowModelRegistry, **fields: Any
+) -> Any:
+    child = FORKSERVER.Process(target=register, args=(folder, kind, fields))
     child.start()
     return child
 
 
-def assert_registered_once(registry: MlflowModelRegistry, given: Registration) -> None:
+def assert_registered_once(registry: MlflowModelRegistry, folder: Path) -> None:
     """Assert that one more call leaves one of everything."""
-    version = registry.register(given)
+    version = registry.register(registration(folder / "again"))
 
     client = registry.client()
     experiment = client.get_experiment_by_name("churn")
@@ -396,30 +404,27 @@ STEPS = [
 def test_killed_after_any_step_a_second_call_leaves_one_version(
     tmp_path: Path, step: str, nth: int
 ) -> None:
-    given = registration(tmp_path)
-    child = register_in_child(embedded(tmp_path, KilledRegistry, step=step, nth=nth), given)
+    child = register_in_child(tmp_path, KilledRegistry, step=step, nth=nth)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
-    assert_registered_once(embedded(tmp_path), given)
+    assert_registered_once(embedded(tmp_path), tmp_path)
 
 
 def test_killed_in_the_middle_of_an_upload_a_second_call_leaves_one_version(
     tmp_path: Path,
 ) -> None:
-    given = registration(tmp_path)
-    child = register_in_child(embedded(tmp_path, HalfUploadRegistry), given)
+    child = register_in_child(tmp_path, HalfUploadRegistry)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
-    assert_registered_once(embedded(tmp_path), given)
+    assert_registered_once(embedded(tmp_path), tmp_path)
 
 
 def test_killed_while_the_database_is_made_a_second_call_makes_it(
     registry: MlflowModelRegistry, tmp_path: Path
 ) -> None:
-    given = registration(tmp_path)
-    child = register_in_child(registry, given)
+    child = register_in_child(tmp_path)
     database = Path(registry.tracking_uri.removeprefix("sqlite:///"))
     deadline = time.monotonic() + 60
     # An unfinished database is larger than nothing and does not have its name yet.
@@ -430,19 +435,18 @@ def test_killed_while_the_database_is_made_a_second_call_makes_it(
     child.join(60)
     assert not database.exists()
 
-    assert_registered_once(registry, given)
+    assert_registered_once(registry, tmp_path)
 
 
 def test_two_processes_register_the_same_model_once(
     registry: MlflowModelRegistry, tmp_path: Path
 ) -> None:
-    given = registration(tmp_path)
-    children = [register_in_child(registry, given) for _ in range(2)]
+    children = [register_in_child(tmp_path) for _ in range(2)]
     for child in children:
         child.join(120)
 
     assert [child.exitcode for child in children] == [0, 0]
-    assert_registered_once(registry, given)
+    assert_registered_once(registry, tmp_path)
 
 
 # --- what can go wrong ---------------------------------------------------------------------------

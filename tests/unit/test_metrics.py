@@ -13,7 +13,7 @@ UNSURE = np.tile([0.7, 0.3], (5, 1))
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
 def test_a_ranking_metric_refuses_rows_without_positives(name):
-    with pytest.raises(ContractError, match="needs (rows of both classes|positive rows), but"):
+    with pytest.raises(ContractError, match=r"needs (rows of both classes|positive rows), but"):
         METRICS[name].score(ALL_NEGATIVE, UNSURE)
 
 

@@ -17,7 +17,7 @@ class FeatureImportance(Value):
     Attributes:
         mean: Mean loss over the shuffles, in the metric's unit; positive means useful.
         low, high: Interval of `mean` over shuffles (not over rows).
-        noise: Line of noise, the same for all features of a model.
+        noise: What `mean` could reach by chance if the feature told nothing.
     """
 
     name: str
@@ -45,10 +45,10 @@ def permutation_importance(
 ) -> tuple[FeatureImportance, ...]:
     """Shuffle each feature in turn and measure what the model loses.
 
-    The line of noise asks: how large would this number be for a feature that tells nothing?
-    A shuffled column is such a feature, and shuffling it once more changes the score by the
-    spread between shuffles. The line is 1.96 typical spreads (median over the features that
-    the model uses), so about one in forty useless features lies above it.
+    A shuffled column is a feature that tells nothing, and shuffling it once more changes the
+    score by the spread between shuffles. So this spread says, for each feature, what it could
+    reach by chance; about one in forty useless features lies above it. A feature that the
+    model does not use has no importance and no noise.
 
     Args:
         predict: Takes a matrix like `X`; called once per feature with `n_repeats` stacked.
@@ -86,24 +86,21 @@ def permutation_importance(
 
 
 def _summary(losses: "np.ndarray", names: Sequence[str]) -> tuple[FeatureImportance, ...]:
-    import numpy as np
     from scipy.stats import t
 
     n_repeats = losses.shape[1]
     spread = losses.std(axis=1, ddof=1)
-    used = spread[spread > 0]
-    typical = float(np.median(used)) if len(used) else 0.0
-    noise = 1.96 * typical * (1 + 1 / n_repeats) ** 0.5
-    half = float(t.ppf(0.975, n_repeats - 1)) * spread / n_repeats**0.5
+    reach = float(t.ppf(0.975, n_repeats - 1)) * spread
+    halves, noises = reach / n_repeats**0.5, reach * (1 + 1 / n_repeats) ** 0.5
     means = losses.mean(axis=1)
     results = (
         FeatureImportance(
             name=name,
             mean=float(mean),
-            low=float(mean - error),
-            high=float(mean + error),
-            noise=noise,
+            low=float(mean - half),
+            high=float(mean + half),
+            noise=float(noise),
         )
-        for name, mean, error in zip(names, means, half, strict=True)
+        for name, mean, half, noise in zip(names, means, halves, noises, strict=True)
     )
     return tuple(sorted(results, key=lambda item: (-item.mean, item.name)))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from automl_assets.core.evaluation.wording import percent, shown, shown_interval
+from automl_assets.core.evaluation.wording import percent, short, shown, shown_interval
 
 if TYPE_CHECKING:
     from automl_assets.core.evaluation.result import Evaluation
@@ -50,13 +50,14 @@ def _against_baseline(evaluation: "Evaluation", label: str) -> str:
         )
     return (
         f"The model is not shown to be better than {evaluation.baseline_name}: the 95% "
-        f"interval of its gain in {label}, {interval}, includes zero. Collect more rows or better features."
+        f"interval of its gain in {label}, {interval}, includes zero. Collect more rows or better "
+        "features."
     )
 
 
 def _binary(evaluation: "Evaluation") -> list[str]:
     (_, false_positives), (missed, found) = evaluation.confusion
-    positive = evaluation.classes[1]
+    positive = short(evaluation.classes[1])
     n_called = found + false_positives
     words = [
         f"At a probability of one half it finds {found:,} of the {found + missed:,} rows of class "
@@ -79,8 +80,8 @@ def _multiclass(evaluation: "Evaluation") -> list[str]:
     ]
     if weakest.most_taken_for is not None:
         words.append(
-            f"The class it finds worst is {weakest.name!r}: {percent(weakest.recall)} of "
-            f"{weakest.n_rows:,} rows, and most often taken for {weakest.most_taken_for!r}."
+            f"The class it finds worst is {short(weakest.name)!r}: {percent(weakest.recall)} of "
+            f"{weakest.n_rows:,} rows, and most often taken for {short(weakest.most_taken_for)!r}."
         )
     return words
 
@@ -107,7 +108,7 @@ def _cautions(evaluation: "Evaluation") -> list[str]:
         share, base = predicted[top] / evaluation.n_rows, actual[top] / evaluation.n_rows
         if share > 0.9 and base < 0.7:
             words.append(
-                f"It assigns {percent(share)} of rows to class {evaluation.classes[top]!r}, which "
-                f"only {percent(base)} belong to: it hardly tells the classes apart."
+                f"It assigns {percent(share)} of rows to class {short(evaluation.classes[top])!r}, "
+                f"which only {percent(base)} belong to: it hardly tells the classes apart."
             )
     return words

@@ -28,12 +28,26 @@ def shown_alike(value: float, *others: float) -> str:
         >>> row = (0.02403, 0.0075714, 0.2337)
         >>> [shown_alike(value, *row) for value in row]
         ['0.0240', '0.0076', '0.2337']
+        >>> shown_alike(0.5, 1.0)
+        '0.5000'
     """
     sizes = [math.floor(math.log10(abs(v))) for v in (value, *others) if v and math.isfinite(v)]
     size = max(sizes, default=0)
     if size < -4 or size > 14 or not math.isfinite(value):
         return shown(value)
-    return f"{value:,.{max(0, 3 - size)}f}"
+    return f"{value:,.{max(0, 4 if size == 0 else 3 - size)}f}"
+
+
+def short(text: str) -> str:
+    """Return a text of at most 48 characters: long names often differ only at their end.
+
+    Examples:
+        >>> short("plan")
+        'plan'
+        >>> short("x" * 90 + "_17")
+        'xxxxxxxxxxxxxxxxxxxxxxxxxxxx…xxxxxxxxxxxxxxxx_17'
+    """
+    return text if len(text) <= 48 else f"{text[:28]}…{text[-19:]}"
 
 
 def shown_interval(low: float, high: float) -> str:

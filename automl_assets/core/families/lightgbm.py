@@ -97,7 +97,8 @@ class LightGBM(ModelFamily):
 
         def stop_on_request(env: "lightgbm.callback.CallbackEnv") -> None:
             if options.should_stop():
-                raise lgb.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+                scores = env.evaluation_result_list or []
+                raise lgb.callback.EarlyStopException(env.iteration, scores)
 
         booster = lgb.train(
             settings,

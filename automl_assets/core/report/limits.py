@@ -1,7 +1,7 @@
 """What a reader must not conclude, written by rule."""
 
 from automl_assets.core.evaluation.result import Evaluation
-from automl_assets.core.evaluation.wording import shown
+from automl_assets.core.evaluation.wording import short, shown
 from automl_assets.core.values import CandidateSet, DataSnapshot, Split
 
 MIN_ANALYSIS_ROWS = 500
@@ -38,8 +38,8 @@ def _of_rows(evaluation: Evaluation) -> list[str]:
         least = min(rare, key=lambda result: result.n_rows)
         limits.append(
             f"{len(rare)} of {len(evaluation.classes)} classes have fewer than {MIN_CLASS_ROWS} "
-            f"rows in the analysis part, {least.name!r} the fewest ({least.n_rows:,}): what is "
-            "said about them is uncertain."
+            f"rows in the analysis part, {short(least.name)!r} the fewest ({least.n_rows:,}): what "
+            "is said about them is uncertain."
         )
     absent = len(evaluation.classes) - len(evaluation.by_class)
     if absent:

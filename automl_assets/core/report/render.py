@@ -4,7 +4,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from automl_assets.core.evaluation.wording import percent, shown, shown_alike, shown_interval
+from automl_assets.core.evaluation.wording import percent, short, shown, shown_alike, shown_interval
 from automl_assets.core.report.figures import ReportFigure
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _templates() -> "jinja2.Environment":
         alike=_alike,
         interval=lambda estimate: shown_interval(estimate["low"], estimate["high"]),
         percent=percent,
+        short=short,
         count=lambda number: f"{number:,}",
         bytes=_bytes,
         duration=_duration,

@@ -10,22 +10,20 @@ def history_png(candidates: CandidateSet) -> bytes:
     from matplotlib.figure import Figure
 
     trials = sorted(
-        (item for item in candidates.leaderboard if item.score is not None),
-        key=lambda item: item.number,
+        (item.number, item.score, item.family)
+        for item in candidates.leaderboard
+        if item.score is not None
     )
     better = max if candidates.direction == "maximize" else min
     best: list[float] = []
-    for item in trials:
-        score = float(item.score or 0.0)
+    for _, score, _ in trials:
         best.append(better(best[-1], score) if best else score)
     figure = Figure(figsize=(6.4, 2.8), dpi=90, layout="constrained")
     axes = figure.add_subplot()
-    for family in sorted({item.family for item in trials}):
-        points = [item for item in trials if item.family == family]
-        axes.scatter(
-            [item.number for item in points], [item.score for item in points], s=16, label=family
-        )
-    axes.step([item.number for item in trials], best, where="post", color="0.3", label="best so far")
+    for family in sorted({family for _, _, family in trials}):
+        points = [(number, score) for number, score, name in trials if name == family]
+        axes.scatter(*zip(*points, strict=True), s=16, label=family)
+    axes.step([number for number, _, _ in trials], best, where="post", color="0.3", label="best")
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{candidates.metric}, validation part")
     axes.legend(fontsize=7)

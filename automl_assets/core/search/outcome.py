@@ -77,9 +77,7 @@ def collect_candidates(
         )
     sign = -1.0 if plan.direction == "maximize" else 1.0
     candidates = [_candidate(trial, best) for trial in trials]
-    candidates.sort(
-        key=lambda item: (item.score is None, sign * (item.score or 0.0), item.number)
-    )
+    candidates.sort(key=lambda item: (item.score is None, sign * (item.score or 0.0), item.number))
     return CandidateSet(
         study_name=plan.study_name,
         metric=plan.metric,

@@ -193,7 +193,9 @@ def search_status(study: optuna.Study, plan: SearchPlan, seconds: float) -> Sear
 def best_trial(complete: list[FrozenTrial], plan: SearchPlan) -> FrozenTrial | None:
     """Return the trial with the best score; of equals the one with the lowest number."""
     sign = -1.0 if plan.direction == "maximize" else 1.0
-    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+    return min(
+        complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None
+    )
 
 
 def is_over(status: SearchStatus) -> bool:
