@@ -58,6 +58,9 @@ def ensure_database(tracking_uri: str, artifact_root: Path | None) -> None:
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    # Left by processes that were killed here: the lock is ours, nobody writes them.
+    for unfinished in path.parent.glob(f".{path.name}.*"):
+        unfinished.unlink()
     with publishing(path) as temporary:
         store = SqlAlchemyStore(f"{_SQLITE}{temporary}", artifact_root.as_uri())
         store.engine.dispose()

@@ -42,11 +42,9 @@ def class_text(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         >>> pl.select(class_text(pl.lit(values), values.dtype)).to_series().to_list()
         ['1', '0.5', '0']
     """
-    if dtype == pl.Boolean:
-        return pl.when(expr).then(pl.lit("true")).when(~expr).then(pl.lit("false"))
     if dtype.is_float() or dtype.is_decimal():
-        # Adding zero turns -0.0 into 0.0.
-        return (expr.cast(pl.Float64) + 0.0).cast(pl.String).str.strip_suffix(".0")
+        text = expr.cast(pl.Float64).cast(pl.String)
+        return text.str.strip_suffix(".0").str.replace("^-0$", "0")
     return expr.cast(pl.String)
 
 

@@ -149,7 +149,7 @@ def test_a_run_that_was_made_but_not_queued_is_asked_for_again(
     assert second.run_key == first.run_key
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.FAILURE])
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE])
 def test_a_file_whose_run_exists_is_removed_and_not_run_again(
     store: RequestStore, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:

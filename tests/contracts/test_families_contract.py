@@ -119,6 +119,18 @@ def test_unseen_categories_and_missing_values_can_be_predicted(name: str, task: 
     assert np.isfinite(model.predict(strange)).all()
 
 
+@pytest.mark.parametrize("name", sorted(load_families()))
+def test_the_callers_matrix_stays_writable_and_as_it_was(name: str) -> None:
+    family, rows = load_families()[name], table("regression")
+    numbers = Encoded(X=np.asfortranarray(rows.X[:, :2]), y=rows.y, n_levels=(0, 0))
+    before = numbers.X.copy()
+
+    family.fit(numbers, numbers, family.default_params(), options("regression")).predict(numbers.X)
+
+    assert numbers.X.flags.writeable
+    np.testing.assert_array_equal(numbers.X, before)
+
+
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_fit_that_is_asked_to_stop_gives_a_model(name: str, task: str) -> None:
     family, train, held_out = load_families()[name], table(task), table(task, seed=1)

@@ -1,15 +1,20 @@
 """The shipped dagster.yaml builds, and what it names keeps its promises."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
-import psutil
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import WorkerStatus
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from automl_assets.cli.home import prepare_home
 from automl_assets.core.files import sha256_file
@@ -20,6 +25,8 @@ from resources.launcher import WORKER_TAG, LocalRunLauncher
 from resources.request_store import RequestStore
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+LOCATION = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="automl")
+ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(LOCATION, "__repository__"), "anything")
 
 
 @dg.job
@@ -36,9 +43,9 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def sleeper() -> Iterator[psutil.Popen]:
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that lives until the test ends it."""
-    process = psutil.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
     yield process
     process.kill()
     process.wait()
@@ -110,7 +117,9 @@ def queued_tags(
     instance: dg.DagsterInstance, tags: dict[str, str], **headers: str
 ) -> dict[str, str]:
     """Submit a run with tags and headers; return the tags it is queued with."""
-    run = instance.create_run_for_job(anything, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = instance.create_run_for_job(
+        anything, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED, remote_job_origin=ORIGIN
+    )
     submission = Submission(run, {name.replace("_", "-"): text for name, text in headers.items()})
     queued = instance.run_coordinator.submit_run(submission)  # pyright: ignore[reportArgumentType]
     assert queued.status == dg.DagsterRunStatus.QUEUED
@@ -183,7 +192,7 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
 
 
 def test_a_run_whose_process_lives_is_healthy(
-    instance: dg.DagsterInstance, sleeper: psutil.Popen
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
 ) -> None:
     run = started_run(instance, sleeper.pid)
 
@@ -192,7 +201,7 @@ def test_a_run_whose_process_lives_is_healthy(
 
 
 def test_a_run_whose_process_was_killed_is_found(
-    instance: dg.DagsterInstance, sleeper: psutil.Popen
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
 ) -> None:
     run = started_run(instance, sleeper.pid)
     before = health(instance, run)
@@ -206,7 +215,7 @@ def test_a_run_whose_process_was_killed_is_found(
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it(
-    instance: dg.DagsterInstance, sleeper: psutil.Popen
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
 ) -> None:
     run = started_run(instance, sleeper.pid)
     instance.add_run_tags(
@@ -217,7 +226,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it(
 
 
 def test_a_retry_that_inherits_the_tags_of_a_dead_run_is_healthy(
-    instance: dg.DagsterInstance, sleeper: psutil.Popen
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
 ) -> None:
     run = started_run(instance, sleeper.pid, **{WORKER_TAG: "another-run/1@boot+1"})
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickletools
+import shutil
 import signal
 import socket
 import sqlite3
@@ -50,8 +51,18 @@ def _preloaded_forkserver() -> None:
     FORKSERVER.set_forkserver_preload(["mlflow.pyfunc", "resources.model_registry"])
 
 
+@pytest.fixture(scope="session")
+def folder_with_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose database is made; making one takes seconds."""
+    folder = tmp_path_factory.mktemp("made")
+    embedded(folder).client()
+    return folder
+
+
 @pytest.fixture
-def registry(tmp_path: Path) -> MlflowModelRegistry:
+def registry(folder_with_database: Path, tmp_path: Path) -> MlflowModelRegistry:
+    """A registry in `tmp_path` that holds nothing."""
+    shutil.copytree(folder_with_database, tmp_path, dirs_exist_ok=True)
     return embedded(tmp_path)
 
 
@@ -402,28 +413,27 @@ STEPS = [
 
 @pytest.mark.parametrize(("step", "nth"), STEPS)
 def test_killed_after_any_step_a_second_call_leaves_one_version(
-    tmp_path: Path, step: str, nth: int
+    registry: MlflowModelRegistry, tmp_path: Path, step: str, nth: int
 ) -> None:
     child = register_in_child(tmp_path, KilledRegistry, step=step, nth=nth)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
-    assert_registered_once(embedded(tmp_path), tmp_path)
+    assert_registered_once(registry, tmp_path)
 
 
 def test_killed_in_the_middle_of_an_upload_a_second_call_leaves_one_version(
-    tmp_path: Path,
+    registry: MlflowModelRegistry, tmp_path: Path
 ) -> None:
     child = register_in_child(tmp_path, HalfUploadRegistry)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
-    assert_registered_once(embedded(tmp_path), tmp_path)
+    assert_registered_once(registry, tmp_path)
 
 
-def test_killed_while_the_database_is_made_a_second_call_makes_it(
-    registry: MlflowModelRegistry, tmp_path: Path
-) -> None:
+def test_killed_while_the_database_is_made_a_second_call_makes_it(tmp_path: Path) -> None:
+    registry = embedded(tmp_path)
     child = register_in_child(tmp_path)
     database = Path(registry.tracking_uri.removeprefix("sqlite:///"))
     deadline = time.monotonic() + 60
@@ -436,11 +446,11 @@ def test_killed_while_the_database_is_made_a_second_call_makes_it(
     assert not database.exists()
 
     assert_registered_once(registry, tmp_path)
+    assert list(database.parent.glob(".*")) == []
 
 
-def test_two_processes_register_the_same_model_once(
-    registry: MlflowModelRegistry, tmp_path: Path
-) -> None:
+def test_two_processes_that_find_nothing_register_the_same_model_once(tmp_path: Path) -> None:
+    registry = embedded(tmp_path)
     children = [register_in_child(tmp_path) for _ in range(2)]
     for child in children:
         child.join(120)
@@ -523,7 +533,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from automl_assets.core.metrics import Metric
 
 
+DEFAULT_SHUFFLES = 1_000
+"""Shuffles of all features together, where each then still gets five."""
+
+
 class FeatureImportance(Value):
     """How much a model loses without what one feature tells.
 
@@ -40,7 +44,7 @@ def permutation_importance(
     *,
     feature_names: Sequence[str],
     seed: int,
-    n_repeats: int = 5,
+    n_repeats: int | None = None,
     max_rows: int = 2000,
 ) -> tuple[FeatureImportance, ...]:
     """Shuffle each feature in turn and measure what the model loses.
@@ -57,7 +61,7 @@ def permutation_importance(
         metric: In whose unit the loss is measured.
         feature_names: Names in column order.
         seed: Decides rows and shuffles.
-        n_repeats: Shuffles per feature, at least 2.
+        n_repeats: Shuffles per feature, at least 2; by default 20, down to 5 for many features.
         max_rows: Above, this many rows are drawn.
 
     Returns:
@@ -66,6 +70,7 @@ def permutation_importance(
     import numpy as np
 
     rng = np.random.default_rng(seed)
+    n_repeats = n_repeats or max(5, min(20, DEFAULT_SHUFFLES // X.shape[1]))
     if len(X) > max_rows:
         rows = np.sort(rng.choice(len(X), max_rows, replace=False))
         X, y = X[rows], y[rows]

@@ -29,7 +29,8 @@ def _frame(X: "np.ndarray", categorical: list[int]) -> Any:
     categories written as floats, hence the frame where there are any.
     """
     if not categorical:
-        return X
+        # CatBoost makes the array it is given read-only: a view keeps the caller's writable.
+        return X.view()
     import numpy as np
     import pandas as pd
 
