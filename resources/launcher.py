@@ -1,5 +1,6 @@
 """A run launcher that notices when a run's process has died."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -33,6 +34,15 @@ def process_stamp(pid: int) -> str | None:
         return f"{pid}@{_start(process)}"
     except psutil.NoSuchProcess:
         return None
+
+
+def own_worker_tags(run_id: str) -> dict[str, str]:
+    """Return the tags of a run that this very process executes.
+
+    Dagster announces the process only of runs that it launches. Without the
+    tags, a run that is killed with its program would stay STARTED for ever.
+    """
+    return {WORKER_TAG: f"{run_id}/{process_stamp(os.getpid())}"}
 
 
 def _start(process: psutil.Process) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 
 import automl_assets
 from automl_assets.core.encoding import Preprocessing
+from automl_assets.core.families import load_families
 from automl_assets.core.package import PREPROCESSING, PackageManifest, verify_package
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ PACKAGE_PATH = "data/package"
 _LOADER = "automl_assets.serving.pyfunc"
 _SERVED_CODE = ("core", "serving")
 _COMMON = ("numpy", "pandas", "polars", "pyarrow", "pydantic", "pyyaml")
-_OF_FAMILY = {
-    "catboost": ("catboost",),
-    "lightgbm": ("lightgbm",),
-    "linear": ("scikit-learn", "skops"),
-}
 
 
 def requirements(family: str) -> list[str]:
@@ -35,7 +31,9 @@ def requirements(family: str) -> list[str]:
         >>> [pin.partition("==")[0] for pin in requirements("catboost")]
         ['numpy', 'pandas', 'polars', 'pyarrow', 'pydantic', 'pyyaml', 'catboost']
     """
-    return [f"{name}=={version(name)}" for name in (*_COMMON, *_OF_FAMILY[family])]
+    return [
+        f"{name}=={version(name)}" for name in (*_COMMON, *load_families()[family].requirements)
+    ]
 
 
 def _signature(manifest: PackageManifest, preprocessing: Preprocessing) -> "ModelSignature":

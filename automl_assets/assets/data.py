@@ -11,10 +11,8 @@ from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split
 from automl_assets.partitions import training_requests
 from automl_assets.settings import Settings
 
-READING_CODE = (
-    "automl_assets.core.ingest",
-    "automl_assets.core.rows",
-    "automl_assets.core.profile",
+READING_CODE = tuple(
+    f"automl_assets.core.{name}" for name in ("ingest", "rows", "profile", "target")
 )
 SPLITTING_CODE = ("automl_assets.core.splits", "automl_assets.core.prepare")
 

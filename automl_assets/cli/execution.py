@@ -83,9 +83,12 @@ def build_for_cli(
     from automl_assets.cli.console import ConsoleProgress
 
     quiet_environment(settings)
-    roots = [*settings.allowed_data_roots]
-    if extra_root is not None:
-        roots.append(extra_root.expanduser().absolute().parent)
+    roots = list(settings.allowed_data_roots)
+    if (
+        extra_root is not None
+        and (folder := extra_root.expanduser().absolute().parent) not in roots
+    ):
+        roots.append(folder)
     settings = settings.model_copy(update={"data_roots": os.pathsep.join(map(str, roots))})
     from automl_assets.definitions import build_adapters, build_definitions
 

@@ -8,9 +8,11 @@ import polars as pl
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli
+from automl_assets.core.encoding import require_columns
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import publishing
 from automl_assets.core.predictor import Predictor, load_predictor
+from automl_assets.core.rows import reading_errors
 from automl_assets.settings import Settings
 
 ROWS_AT_ONCE = 100_000
@@ -20,14 +22,17 @@ def _predicted(
     predictor: Predictor, frame: pl.LazyFrame, row_id: str | None
 ) -> Iterator[pl.DataFrame]:
     """Yield predictions in chunks; the row's id comes first where the data has it."""
-    names = set(frame.collect_schema().names())
+    names = frame.collect_schema().names()
+    require_columns(names, predictor.preprocessing)
     kept = [row_id] if row_id in names else []
-    wanted = [column.name for column in predictor.columns if column.name in names]
-    chunks = frame.select(*kept, *wanted).collect_batches(
-        chunk_size=ROWS_AT_ONCE, maintain_order=True
-    )
-    for chunk in chunks:
-        yield chunk.select(kept).hstack(predictor.predict(chunk))
+    wanted = {*kept, *(column.name for column in predictor.columns)}
+    with reading_errors("the data"):
+        chunks = frame.select(name for name in names if name in wanted).collect_batches(
+            chunk_size=ROWS_AT_ONCE, maintain_order=True
+        )
+        for chunk in chunks:
+            predictions = predictor.predict(chunk)
+            yield chunk.select(kept).hstack(predictions) if kept else predictions
 
 
 def predict_file(reference: str, data: Path, output: Path | None) -> None:

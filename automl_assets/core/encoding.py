@@ -4,7 +4,7 @@ What is learned (the levels of categories) is learned on the train part only,
 is kept as JSON, and is applied by the same code when the model is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 import numpy as np
@@ -194,6 +194,20 @@ def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.nd
         yield parts[part]().cast(pl.Float64).to_numpy().astype(np.float32)
 
 
+def require_columns(names: Collection[str], preprocessing: Preprocessing) -> None:
+    """Check that all raw columns of a model are there.
+
+    Raises:
+        RequestError: A column is missing; the message names up to five.
+    """
+    missing = [column.name for column in preprocessing.columns if column.name not in names]
+    if missing:
+        raise RequestError(
+            f"The model needs {len(preprocessing.columns)} columns, but {len(missing)} are "
+            f"missing: {', '.join(map(repr, missing[:5]))}. Add them; unknown values may be empty."
+        )
+
+
 def encode(frame: pl.DataFrame, preprocessing: Preprocessing) -> np.ndarray:
     """Encode raw rows as training did.
 
@@ -207,12 +221,7 @@ def encode(frame: pl.DataFrame, preprocessing: Preprocessing) -> np.ndarray:
     Raises:
         RequestError: A column is missing, or its values do not fit its type in training.
     """
-    missing = [column.name for column in preprocessing.columns if column.name not in frame.columns]
-    if missing:
-        raise RequestError(
-            f"The model needs {len(preprocessing.columns)} columns, but {len(missing)} are "
-            f"missing: {', '.join(map(repr, missing[:5]))}. Add them; unknown values may be empty."
-        )
+    require_columns(frame.columns, preprocessing)
     matrix = np.empty((frame.height, len(preprocessing.feature_names)), np.float32, order="F")
     position = 0
     for column in preprocessing.columns:

@@ -21,7 +21,7 @@ from automl_assets.core.files import sha256_file
 from automl_assets.core.request_file import parse_request
 from automl_assets.settings import Settings
 from resources.coordinator import OwnerRunCoordinator
-from resources.launcher import WORKER_TAG, LocalRunLauncher
+from resources.launcher import WORKER_TAG, LocalRunLauncher, own_worker_tags
 from resources.request_store import RequestStore
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -237,5 +237,19 @@ def test_a_run_that_has_not_announced_its_process_is_left_to_the_start_timeout(
     instance: dg.DagsterInstance,
 ) -> None:
     run = instance.create_run_for_job(anything, status=dg.DagsterRunStatus.STARTED)
+
+    assert health(instance, run) == WorkerStatus.RUNNING
+
+
+def test_a_run_within_a_program_is_found_by_the_tags_it_was_made_with(
+    instance: dg.DagsterInstance,
+) -> None:
+    run_id = "5b1c2f0e-7a55-4a0d-9a6e-0d6f3f1f2a11"
+    run = instance.create_run_for_job(
+        anything,
+        run_id=run_id,
+        status=dg.DagsterRunStatus.STARTED,
+        tags=own_worker_tags(run_id),
+    )
 
     assert health(instance, run) == WorkerStatus.RUNNING

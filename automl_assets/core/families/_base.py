@@ -83,12 +83,15 @@ class ModelFamily(ABC):
         name: Equals the module's name.
         task_types: Where it applies.
         summary: One line for people.
+        requirements: Distributions that a prediction needs, by name; their
+            installed versions are pinned with the registered model.
         relative_cost: Time of a default fit, LightGBM's being 1; cheap ones are tried first.
     """
 
     name: str
     task_types: "frozenset[TaskType]"
     summary: str
+    requirements: tuple[str, ...]
     relative_cost: float
 
     @abstractmethod

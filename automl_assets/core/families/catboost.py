@@ -79,6 +79,7 @@ class CatBoost(ModelFamily):
     name = "catboost"
     task_types = frozenset({"binary", "multiclass", "regression"})
     summary = "gradient-boosted symmetric trees"
+    requirements = ("catboost",)
     relative_cost = 2.0
 
     def default_params(self) -> Params:

@@ -52,6 +52,7 @@ class LightGBM(ModelFamily):
     name = "lightgbm"
     task_types = frozenset({"binary", "multiclass", "regression"})
     summary = "gradient-boosted trees, leaf by leaf"
+    requirements = ("lightgbm",)
     relative_cost = 1.0
 
     def default_params(self) -> Params:

@@ -78,6 +78,7 @@ class Linear(ModelFamily):
     name = "linear"
     task_types = frozenset({"binary", "multiclass", "regression"})
     summary = "logistic or ridge regression"
+    requirements = ("scikit-learn", "skops")
     relative_cost = 1.5
 
     def default_params(self) -> Params:

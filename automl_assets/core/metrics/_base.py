@@ -28,8 +28,8 @@ class Metric:
             or, for regression, values. `prediction`: class probabilities
             `(n_samples, n_classes)`, the positive class last, or, for
             regression, values `(n_samples,)`. Returns one float.
-        row_losses: For `wilson` and `mean`: the per-row terms `(n_samples,)`
-            whose average is the score. None otherwise.
+        row_losses: For `wilson` and `mean`: the terms whose average is the
+            score, of the rows that count. None otherwise.
     """
 
     name: str
