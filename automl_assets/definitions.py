@@ -16,7 +16,6 @@ from resources.model_registry import MlflowModelRegistry
 from resources.request_store import RequestStore
 from resources.search_runner.local import LocalSearchRunner
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
-from resources.study_storage import SQLiteStudyStorage
 from resources.value_store import JsonValueStore
 
 TRAIN_JOB = "train"
@@ -68,9 +67,7 @@ def build_adapters(settings: Settings) -> Adapters:
         ),
         data_sources=LocalDataSources(roots=roots),
         snapshot_store=EmbeddedSnapshotStore(folder=str(settings.store_folder)),
-        search_runner=LocalSearchRunner(
-            storage=SQLiteStudyStorage(folder=str(settings.studies_folder))
-        ),
+        search_runner=LocalSearchRunner(studies_folder=str(settings.studies_folder)),
         model_registry=MlflowModelRegistry(
             tracking_uri=settings.tracking_uri,
             artifact_folder=str(settings.mlflow_folder / "artifacts"),

@@ -3,10 +3,9 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import dagster as dg
 
 from automl_assets.core.ports import StudyStorage
 
@@ -16,18 +15,19 @@ if TYPE_CHECKING:
 _PREFIX = "sqlite:///"
 
 
-class SQLiteStudyStorage(dg.ConfigurableResource, StudyStorage):
+@dataclass(frozen=True)
+class SQLiteStudyStorage(StudyStorage):
     """One folder a study: `study.db`, its lock, its candidates and its workers' logs.
 
     Good for a few workers on one machine and a local disk: SQLite must not be
     on a network file system.
     """
 
-    folder: str
+    folder: Path
 
     def study_folder(self, study_name: str) -> Path:
         """Return the folder of a study; it may not exist yet."""
-        return Path(self.folder) / study_name
+        return self.folder / study_name
 
     def url(self, study_name: str) -> str:
         """Return the storage URL of a study, as Optuna takes it."""

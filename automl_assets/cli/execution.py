@@ -84,11 +84,9 @@ def build_for_cli(
 
     quiet_environment(settings)
     roots = list(settings.allowed_data_roots)
-    if (
-        extra_root is not None
-        and (folder := extra_root.expanduser().absolute().parent) not in roots
-    ):
-        roots.append(folder)
+    if extra_root is not None:
+        roots.append(extra_root.expanduser().absolute().parent)
+    roots = list(dict.fromkeys(roots))
     settings = settings.model_copy(update={"data_roots": os.pathsep.join(map(str, roots))})
     from automl_assets.definitions import build_adapters, build_definitions
 

@@ -88,7 +88,7 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
     within a moment, and a later call goes on with what was finished.
     """
 
-    storage: SQLiteStudyStorage
+    studies_folder: str
 
     def run(self, plan: SearchPlan, on_progress: Callable[[SearchStatus], None]) -> CandidateSet:
         """Run, or go on with, the search of a plan; return what it found."""
@@ -96,8 +96,9 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
         from automl_assets.core.search.study import open_study, quiet_optuna
 
         quiet_optuna()
-        url = self.storage.url(plan.study_name)
-        folder = self.storage.study_folder(plan.study_name)
+        places = SQLiteStudyStorage(Path(self.studies_folder))
+        url = places.url(plan.study_name)
+        folder = places.study_folder(plan.study_name)
         with _exclusive(folder):
             storage = open_storage(url)
             with storage_lock(url):

@@ -1,0 +1,143 @@
+"""The graph of assets: what there is, how it hangs together, and what stops it."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from automl_assets.assets.data import splits
+from automl_assets.core.encoding import preprocessing_version
+from automl_assets.core.ports import Progress
+from automl_assets.core.request import TrainingRequest
+from automl_assets.core.search.plan import SearchStatus
+from automl_assets.core.values import DataSnapshot
+from automl_assets.definitions import TRAIN_JOB, build_adapters, build_definitions
+from automl_assets.partitions import training_requests
+from automl_assets.settings import Settings
+
+GRAPH = {
+    "training_request": set(),
+    "data_snapshot": {"training_request"},
+    "splits": {"training_request", "data_snapshot"},
+    "candidate_models": {"training_request", "data_snapshot", "splits"},
+    "evaluation_report": {"training_request", "data_snapshot", "splits", "candidate_models"},
+    "registered_model": {
+        "training_request",
+        "data_snapshot",
+        "splits",
+        "candidate_models",
+        "evaluation_report",
+    },
+}
+
+
+class SilentProgress(Progress):
+    """Hears everything and says nothing."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def stage(self, name: str, text: str) -> None:
+        self.told.append(f"{name} {text}")
+
+    def search(self, status: SearchStatus) -> None:
+        self.told.append(f"search {status.n_finished}")
+
+
+def accept(settings: Settings, table: pl.DataFrame, **data: object) -> str:
+    table.write_parquet(settings.root.parent / "table.parquet")
+    request = TrainingRequest.model_validate(
+        {
+            "apiVersion": "automl/v1",
+            "kind": "TrainingRequest",
+            "name": "toy",
+            "owner": "someone",
+            "data": {"path": "table.parquet", "target": "y", **data},
+            "search": {"n_trials": 1},
+            "model": {"families": ["linear"]},
+        }
+    )
+    store = build_adapters(settings).request_store
+    store.accept(request, text=request.to_yaml(), source="test", now=datetime.now(UTC))
+    return request.request_id
+
+
+def toy(n_rows: int) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=n_rows)
+    return pl.DataFrame({"x": x, "y": np.where(x + generator.normal(size=n_rows) > 0, "a", "b")})
+
+
+def execute(settings: Settings, request_id: str):
+    definitions = build_definitions(settings, SilentProgress())
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(training_requests.name), [request_id])
+        return definitions.resolve_job_def(TRAIN_JOB).execute_in_process(
+            instance=instance,
+            partition_key=request_id,
+            raise_on_error=False,
+        )
+
+
+def test_the_graph_is_what_the_documents_say() -> None:
+    definitions = build_definitions(Settings())
+
+    graph = definitions.resolve_asset_graph()
+
+    assert {
+        key.to_user_string(): {up.to_user_string() for up in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    } == GRAPH
+    dg.Definitions.validate_loadable(definitions)
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_every_asset_explains_itself(name: str) -> None:
+    graph = build_definitions(Settings()).resolve_asset_graph()
+
+    node = graph.get(dg.AssetKey(name))
+
+    assert node.description
+    assert node.code_version
+    assert node.owners == ["team:automl"]
+    assert node.kinds
+    assert node.group_name != "default"
+    assert node.partitions_def == training_requests
+
+
+def test_a_table_that_breaks_its_contract_is_not_trained_on(settings: Settings) -> None:
+    request_id = accept(settings, toy(100))
+
+    result = execute(settings, request_id)
+
+    assert not result.success
+    done = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert done == {"training_request", "data_snapshot"}
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert "of at least 20 rows" in check.description
+
+
+def test_the_version_of_the_preprocessing_is_part_of_the_code_version_of_the_splits() -> None:
+    spec = splits.get_asset_spec()
+
+    assert str(spec.code_version).endswith(f"-{preprocessing_version()}")
+
+
+@pytest.mark.slow
+def test_a_request_becomes_a_model_version_and_a_second_run_finds_it(settings: Settings) -> None:
+    request_id = accept(settings, toy(400))
+
+    first, second = execute(settings, request_id), execute(settings, request_id)
+
+    assert first.success
+    assert second.success
+    assert first.asset_value("registered_model") == second.asset_value("registered_model")
+    snapshot = first.asset_value("data_snapshot")
+    assert isinstance(snapshot, DataSnapshot)
+    assert snapshot.uri.startswith(f"lakefs://toy/{snapshot.commit_id}/")
+    assert {
+        event.asset_key.to_user_string() for event in first.get_asset_materialization_events()
+    } == set(GRAPH)
