@@ -15,12 +15,15 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE_METHODS = ("GET", "HEAD")
 POD_CONFIG = "dagster-k8s/"
 USER_HEADER = "X-Forwarded-User"
 MAX_BODY_BYTES = 8_000_000
+REPORTS = "/reports"
+REPORT_FILES = ("/report.html", "/card.json", "/card.md")
 
 
 class Refusal(Exception):
@@ -148,6 +151,31 @@ def _is_graphql(scope: Scope) -> bool:
     return scope["path"].rstrip("/").endswith("/graphql")
 
 
+class Reports:
+    """Serves the requests' reports below `/reports/`, and hands all else on.
+
+    Only the report and its card are shown; the predictions beside them are not.
+
+    Args:
+        app: What answers everything else.
+        folder: One folder a request.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path) -> None:
+        self._app = app
+        self._files = StaticFiles(directory=folder, check_dir=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a report, or hand it on."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if not path.startswith(REPORTS):
+            await self._app(scope, receive, send)
+        elif path.endswith(REPORT_FILES):
+            await self._files({**scope, "path": path.removeprefix(REPORTS)}, receive, send)
+        else:
+            await PlainTextResponse("There is no such report.\n", 404)(scope, receive, send)
+
+
 async def _read_body(receive: Receive) -> bytes:
     chunks: list[bytes] = []
     size = 0
@@ -186,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workspace", type=Path, required=True, help="a workspace.yaml")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--reports", type=Path, required=True, help="folder of the reports")
     parser.add_argument(
         "--allowed-host", action="append", default=[], help="another Host header to answer to"
     )
@@ -196,10 +225,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     hosts = [f"127.0.0.1:{options.port}", f"localhost:{options.port}", *options.allowed_host]
-    _serve(options.workspace, options.port, hosts, trust_user_header=options.trust_user_header)
+    _serve(options, hosts)
 
 
-def _serve(workspace: Path, port: int, hosts: Sequence[str], *, trust_user_header: bool) -> None:
+def _serve(options: argparse.Namespace, hosts: Sequence[str]) -> None:
     import uvicorn
     from dagster import DagsterInstance
 
@@ -213,14 +242,14 @@ def _serve(workspace: Path, port: int, hosts: Sequence[str], *, trust_user_heade
     with (
         DagsterInstance.get() as instance,
         WorkspaceProcessContext(
-            instance, WorkspaceFileTarget(paths=[str(workspace)]), version=__version__
+            instance, WorkspaceFileTarget(paths=[str(options.workspace)]), version=__version__
         ) as context,
     ):
-        app = create_app_from_workspace_process_context(context)
+        app = Reports(create_app_from_workspace_process_context(context), options.reports)
         uvicorn.run(
-            Guard(app, hosts=hosts, trust_user_header=trust_user_header),
+            Guard(app, hosts=hosts, trust_user_header=options.trust_user_header),
             host="127.0.0.1",
-            port=port,
+            port=options.port,
             log_level="warning",
             timeout_graceful_shutdown=3,  # open pages hold a WebSocket for ever
         )

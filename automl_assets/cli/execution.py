@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from rich.console import Console
 
@@ -126,7 +127,9 @@ def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
 
     from automl_assets.definitions import TRAIN_JOB
     from automl_assets.partitions import training_requests
+    from resources.launcher import own_worker_tags
 
+    run_id = str(uuid4())
     with open_instance(cli.settings) as instance:
         instance.add_dynamic_partitions(str(training_requests.name), [request_id])
         job = cli.definitions.resolve_job_def(TRAIN_JOB)
@@ -134,8 +137,14 @@ def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
             job.execute_in_process(
                 instance=instance,
                 partition_key=request_id,
+                run_id=run_id,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                tags={"automl/owner": owner, "automl/source": "cli"},
+                tags={
+                    "automl/owner": owner,
+                    "automl/source": "cli",
+                    # If this process is killed, the platform sees that the run is dead.
+                    **own_worker_tags(run_id),
+                },
             )
         except dg.DagsterExecutionInterruptedError as error:
             cli.progress.stage("stopped", f"go on with: automl resume {request_id}")

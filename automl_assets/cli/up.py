@@ -72,7 +72,7 @@ def run_services(
         prepare_home(settings)
         web_port = _free_port(WEB_PORT) if port is None else _checked_port(port)
         urls = {"web": f"http://{LOOPBACK}:{web_port}", "mlflow": _mlflow_url(settings)}
-        environment = _environment(settings, urls["mlflow"])
+        environment = _environment(settings, urls)
         with supervised(environment, keep_open=[lock.descriptor]) as supervisor:
             mlflow = _mlflow(settings, urls["mlflow"], environment)
             supervisor.start([_code_server(settings, module), *mlflow])
@@ -85,20 +85,15 @@ def run_services(
     return 0
 
 
-def _environment(settings: Settings, mlflow_url: str) -> dict[str, str]:
-    chosen = {
-        name: str(value)
-        for name, value in settings.model_dump(
-            include={"max_workers", "max_rows_in_memory"}
-        ).items()
-    }
+def _environment(settings: Settings, urls: Mapping[str, str]) -> dict[str, str]:
     return {
         **os.environ,
-        **{f"AUTOML_{name.upper()}": value for name, value in chosen.items()},
+        "AUTOML_MAX_WORKERS": str(settings.max_workers),
+        "AUTOML_UI_URL": urls["web"],
         "AUTOML_HOME": str(settings.root),
         "AUTOML_DATA_ROOTS": os.pathsep.join(map(str, settings.allowed_data_roots)),
         "AUTOML_MLFLOW_TRACKING_URI": settings.tracking_uri,
-        "AUTOML_MLFLOW_UI_URL": mlflow_url,
+        "AUTOML_MLFLOW_UI_URL": urls["mlflow"],
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -144,6 +139,7 @@ def _daemon(settings: Settings, web_url: str) -> Service:
 
 def _web(settings: Settings, port: int) -> Service:
     arguments = ("--workspace", str(_workspace(settings)), "--port", str(port))
+    arguments += ("--reports", str(settings.reports_folder))
     return Service(
         name="web UI",
         command=(sys.executable, "-P", "-m", "automl_assets.webserver", *arguments),

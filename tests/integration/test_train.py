@@ -29,7 +29,9 @@ from resources.value_store import JsonValueStore
 FAST = ("--n-trials", "3", "--workers", "2")
 
 
-def automl(settings: Settings, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+def automl(
+    settings: Settings, *arguments: str, timeout: float = 300
+) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "automl_assets", *arguments],
         cwd=settings.root.parent,

@@ -13,7 +13,7 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from automl_assets.webserver import MAX_BODY_BYTES, Guard
+from automl_assets.webserver import MAX_BODY_BYTES, Guard, Reports
 
 HOST = "127.0.0.1:3000"
 MUTATION = "mutation{reloadWorkspace{__typename}}"
@@ -82,6 +82,8 @@ def run(app: ASGIApp, scope: Scope, received: list[Message]) -> list[Message]:
     waiting = list(received)
 
     async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()  # nobody hangs up
         return waiting.pop(0)
 
     async def send(message: Message) -> None:
@@ -238,3 +240,23 @@ def test_a_subscription_of_another_site_is_refused(dagster_app: ASGIApp) -> None
     sent = open_socket(Guard(dagster_app, hosts=[HOST]), {"origin": "http://evil.example"})
 
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_reports_are_served_and_what_lies_beside_them_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "churn-0123456789"
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text("<h1>churn</h1>")
+    (folder / "analysis_predictions.parquet").write_text("not for the web")
+    (tmp_path / "report.html").write_text("outside")
+
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = Reports(other, tmp_path / "reports")
+    path = "/reports/churn-0123456789"
+
+    assert ask(app, "GET", f"{path}/report.html") == Answer(200, "<h1>churn</h1>")
+    assert ask(app, "GET", f"{path}/analysis_predictions.parquet").status == 404
+    assert ask(app, "GET", "/reports/../report.html").status == 404
+    assert ask(app, "GET", "/runs").status == 418

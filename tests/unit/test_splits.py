@@ -1,5 +1,7 @@
 """The four parts: disjoint, complete, honest about strata, groups and time."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -65,7 +67,7 @@ def test_no_part_is_older_than_the_one_before_it(times: list[int]) -> None:
 
     assert_disjoint_and_complete(rows, len(times))
     moments = np.array(times)
-    for earlier, later in zip(PARTS, PARTS[1:], strict=False):
+    for earlier, later in pairwise(PARTS):
         assert moments[rows[earlier]].max() < moments[rows[later]].min()
 
 
