@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -163,7 +165,8 @@ class Reports:
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
-        self._files = StaticFiles(directory=folder, check_dir=False)
+        files = StaticFiles(directory=folder, check_dir=False)
+        self._files = Starlette(routes=[Mount(REPORTS, files)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a report, or hand it on."""
@@ -171,7 +174,7 @@ class Reports:
         if not path.startswith(REPORTS):
             await self._app(scope, receive, send)
         elif path.endswith(REPORT_FILES):
-            await self._files({**scope, "path": path.removeprefix(REPORTS)}, receive, send)
+            await self._files(scope, receive, send)
         else:
             await PlainTextResponse("There is no such report.\n", 404)(scope, receive, send)
 
