@@ -7,6 +7,7 @@ a lock, carries its worker's name from the first moment, and is told once.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +76,12 @@ def read_plan(study: optuna.Study) -> SearchPlan:
 def _sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
     if plan.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(
-        # Families have parameters of their own: one density per group.
-        group=True,
-        n_startup_trials=max(8, plan.n_workers),
-        seed=seed,
-    )
+    with warnings.catch_warnings():
+        # `group` is marked experimental; families have parameters of their own, so it is needed.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            group=True, n_startup_trials=max(8, plan.n_workers), seed=seed
+        )
 
 
 def is_settled(trial: FrozenTrial) -> bool:
