@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from automl_assets.assets.metadata import snapshot_metadata, split_metadata
 from automl_assets.core.code_version import code_version
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.ingest import find_snapshot, ingest
@@ -54,41 +55,8 @@ def data_snapshot(
     return dg.MaterializeResult(
         value=snapshot,
         data_version=dg.DataVersion(snapshot.content_sha256),
-        metadata={
-            "dagster/row_count": snapshot.n_rows,
-            "uri": snapshot.uri,
-            "data_commit": snapshot.commit_id,
-            "content_sha256": snapshot.content_sha256,
-            "source": snapshot.source,
-            "task": snapshot.profile.task_type,
-            "rows": _table([{"step": step.step, "rows": step.n_rows} for step in snapshot.rows]),
-            "columns": _table(
-                [
-                    {
-                        "column": column.name,
-                        "type": column.dtype,
-                        "nulls": column.n_nulls,
-                        "distinct": column.n_distinct,
-                        "role": _role(snapshot, training_request, column.name),
-                    }
-                    for column in snapshot.profile.columns[:200]
-                ]
-            ),
-        },
+        metadata=snapshot_metadata(snapshot, training_request.request.data.target),
     )
-
-
-def _table(rows: list[dict[str, str | int]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
-
-
-def _role(snapshot: DataSnapshot, accepted: AcceptedRequest, name: str) -> str:
-    if name == accepted.request.data.target:
-        return "target"
-    if name in snapshot.profile.features:
-        return "feature"
-    reasons = {dropped.name: dropped.reason for dropped in snapshot.profile.dropped}
-    return f"dropped: {reasons.get(name, 'not asked for')}"
 
 
 def describe_snapshot(snapshot: DataSnapshot) -> str:
@@ -128,18 +96,5 @@ def splits(
     return dg.MaterializeResult(
         value=split,
         data_version=dg.DataVersion(split.matrix_id),
-        metadata={
-            "dagster/row_count": data_snapshot.n_rows,
-            "strategy": split.strategy,
-            "seed": split.seed,
-            "parts": _table(
-                [
-                    {"part": part.part, "rows": part.n_rows, "sha256": part.sha256}
-                    for part in split.parts
-                ]
-            ),
-            "features": len(split.feature_names),
-            "preprocessing_version": split.preprocessing_version,
-            "data_commit": split.commit_id,
-        },
+        metadata=split_metadata(split),
     )

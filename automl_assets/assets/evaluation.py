@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from automl_assets.assets.metadata import report_metadata
 from automl_assets.core.code_version import code_version
 from automl_assets.core.judgement import judge_winner
 from automl_assets.core.ports import Progress, SnapshotStore
@@ -42,6 +43,7 @@ def evaluation_report(
     The analysis part is opened here for the first time. Predictions go the way
     that serving goes: raw rows through the saved model.
     """
+    folder = settings.reports_folder / training_request.request_id
     report = judge_winner(
         training_request,
         data_snapshot,
@@ -49,7 +51,7 @@ def evaluation_report(
         candidate_models,
         store=snapshot_store,
         package=settings.studies_folder / candidate_models.artifact,
-        folder=settings.reports_folder / training_request.request_id,
+        folder=folder,
     )
     headline, nothing = report.metrics[0], report.baseline[0]
     progress.stage(
@@ -59,31 +61,12 @@ def evaluation_report(
     )
     for sentence in report.verdict:
         progress.stage("", sentence)
-    url = settings.report_url(training_request.request_id)
     return dg.MaterializeResult(
         value=report,
         data_version=dg.DataVersion(report.card_sha256),
-        metadata={
-            "verdict": dg.MetadataValue.md("\n".join(f"* {line}" for line in report.verdict)),
-            "report": dg.MetadataValue.url(url)
-            if url
-            else dg.MetadataValue.path(
-                str(settings.reports_folder / report.folder / "report.html")
-            ),
-            "card_sha256": report.card_sha256,
-            "metrics": dg.MetadataValue.table(
-                [
-                    dg.TableRecord(
-                        {
-                            "metric": item.metric,
-                            "value": f"{item.value:.6g}",
-                            "95 % interval": f"[{item.low:.4g}, {item.high:.4g}]",
-                            "no model": f"{base.value:.6g}",
-                            "method": item.method,
-                        }
-                    )
-                    for item, base in zip(report.metrics, report.baseline, strict=True)
-                ]
-            ),
-        },
+        metadata=report_metadata(
+            report,
+            path=str(folder / "report.html"),
+            url=settings.report_url(training_request.request_id),
+        ),
     )

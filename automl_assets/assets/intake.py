@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from automl_assets.assets.metadata import request_metadata
 from automl_assets.core.code_version import code_version
 from automl_assets.core.ports import AcceptedRequests, Progress
 from automl_assets.core.values import AcceptedRequest
@@ -26,17 +27,9 @@ def training_request(
     request is another request.
     """
     accepted = request_store.load(context.partition_key)
-    request = accepted.request
-    progress.stage("request", f"{accepted.request_id} by {request.owner}")
+    progress.stage("request", f"{accepted.request_id} by {accepted.request.owner}")
     return dg.MaterializeResult(
         value=accepted,
         data_version=dg.DataVersion(accepted.request_sha256),
-        metadata={
-            "name": request.name,
-            "owner": request.owner,
-            "purpose": request.purpose or "not given",
-            "accepted_at": accepted.accepted_at,
-            "request_sha256": accepted.request_sha256,
-            "request": dg.MetadataValue.md(f"```yaml\n{request.to_yaml()}\n```"),
-        },
+        metadata=request_metadata(accepted),
     )

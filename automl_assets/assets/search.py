@@ -1,14 +1,13 @@
 """The search for the best model within the budget."""
 
-import base64
 import hashlib
 
 import dagster as dg
 
+from automl_assets.assets.metadata import candidates_metadata
 from automl_assets.core.code_version import code_version
 from automl_assets.core.ports import Progress, SearchRunner, SnapshotStore
 from automl_assets.core.prepare import ensure_matrix
-from automl_assets.core.search.history import history_png
 from automl_assets.core.search.plan import make_plan
 from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapshot, Split
 from automl_assets.partitions import training_requests
@@ -60,40 +59,8 @@ def candidate_models(
     )
     context.log.info(f"Searching {', '.join(plan.families)} in study {plan.study_name}.")
     candidates = search_runner.run(plan, progress.search)
-    best = candidates.best
-    image = base64.b64encode(history_png(candidates)).decode()
     return dg.MaterializeResult(
         value=candidates,
-        data_version=dg.DataVersion(f"{candidates.ledger_sha256}"),
-        metadata={
-            "best": f"trial {best.number}, {best.family}, {plan.metric} {best.score:.6g} "
-            "on the validation part",
-            "trials": len(candidates.leaderboard),
-            "failed": sum(item.state == "failed" for item in candidates.leaderboard),
-            "stopped_by": candidates.stopped_by,
-            "seconds": candidates.seconds,
-            "study": candidates.study_name,
-            "ledger_sha256": candidates.ledger_sha256,
-            "history": dg.MetadataValue.md(f"![score by trial](data:image/png;base64,{image})"),
-            "leaderboard": _leaderboard(candidates),
-        },
-    )
-
-
-def _leaderboard(candidates: CandidateSet) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "trial": item.number,
-                    "family": item.family,
-                    candidates.metric: "" if item.score is None else f"{item.score:.6g}",
-                    "cpu_seconds": f"{item.cpu_seconds or 0:.1f}",
-                    "size_kB": f"{(item.model_bytes or 0) / 1000:.0f}",
-                    "why not": item.reason,
-                    "params": ", ".join(f"{k}={v}" for k, v in item.params.items()),
-                }
-            )
-            for item in candidates.leaderboard[:50]
-        ]
+        data_version=dg.DataVersion(candidates.ledger_sha256),
+        metadata=candidates_metadata(candidates),
     )

@@ -16,7 +16,7 @@ from automl_assets.core.matrix import target_vector
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.predictor import load_predictor
-from automl_assets.core.prepare import part_frame, read_rows
+from automl_assets.core.prepare import read_rows, rows_frame
 from automl_assets.core.report.write import write_report
 from automl_assets.core.values import (
     AcceptedRequest,
@@ -63,7 +63,8 @@ def judge_winner(
     request, profile = accepted.request, snapshot.profile
     target = request.data.target
     predictor = load_predictor(package, sha256=candidates.artifact_sha256)
-    frame = part_frame(snapshot, split, "analysis", (*profile.features, target), store)
+    rows = read_rows(split, "analysis", store)
+    frame = rows_frame(snapshot, rows, (*profile.features, target), store)
     y = target_vector(frame[target], profile)
     prediction = predictor.predict_array(frame)
     evaluation = judge(
@@ -87,9 +88,8 @@ def judge_winner(
         seed=request.seed,
     )
     with publishing(folder / PREDICTIONS) as temporary:
-        rows = pl.Series("row", read_rows(split, "analysis", store))
         predictions = predictor.predict(frame)
-        pl.DataFrame([rows]).hstack(predictions).write_parquet(temporary)
+        pl.DataFrame({"row": rows}).hstack(predictions).write_parquet(temporary)
     return write_report(
         folder,
         accepted=accepted,
@@ -105,5 +105,5 @@ def judge_winner(
 def _train_target(
     snapshot: DataSnapshot, split: Split, target: str, store: SnapshotStore
 ) -> np.ndarray:
-    frame = part_frame(snapshot, split, "train", (target,), store)
+    frame = rows_frame(snapshot, read_rows(split, "train", store), (target,), store)
     return target_vector(frame[target], snapshot.profile)

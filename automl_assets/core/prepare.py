@@ -154,11 +154,10 @@ def ensure_matrix(
     return folder
 
 
-def part_frame(
-    snapshot: DataSnapshot, split: Split, part: Part, columns: tuple[str, ...], store: SnapshotStore
+def rows_frame(
+    snapshot: DataSnapshot, rows: np.ndarray, columns: tuple[str, ...], store: SnapshotStore
 ) -> pl.DataFrame:
-    """Return the raw rows of one part, in the order of their row numbers."""
-    rows = read_rows(split, part, store)
+    """Return raw rows of a snapshot by their row numbers, which are sorted."""
     index = "row"
     while index in columns:
         index = f"_{index}"

@@ -1,0 +1,66 @@
+"""From what a request made to what is registered."""
+
+from pathlib import Path
+
+from automl_assets.core.judgement import environment
+from automl_assets.core.ports import Registration, SnapshotStore
+from automl_assets.core.prepare import read_rows, rows_frame
+from automl_assets.core.values import (
+    AcceptedRequest,
+    CandidateSet,
+    DataSnapshot,
+    EvaluationReport,
+    Split,
+)
+
+N_EXAMPLE_ROWS = 5
+
+
+def make_registration(
+    accepted: AcceptedRequest,
+    snapshot: DataSnapshot,
+    split: Split,
+    candidates: CandidateSet,
+    report: EvaluationReport,
+    *,
+    store: SnapshotStore,
+    package: Path,
+    report_folder: Path,
+) -> Registration:
+    """Gather the winner's package, report and lineage; the first training rows are its example.
+
+    Args:
+        package: Folder of the winner's model package.
+        report_folder: Folder with the report and its card.
+    """
+    rows = read_rows(split, "train", store)[:N_EXAMPLE_ROWS]
+    best = candidates.best
+    return Registration(
+        name=accepted.request.name,
+        owner=accepted.request.owner,
+        request_id=accepted.request_id,
+        request_sha256=accepted.request_sha256,
+        request_yaml=accepted.request.to_yaml(),
+        artifact_sha256=candidates.artifact_sha256,
+        card_sha256=report.card_sha256,
+        package=package,
+        report=report_folder,
+        input_example=rows_frame(snapshot, rows, snapshot.profile.features, store),
+        data_uri=snapshot.uri,
+        data_sha256=snapshot.content_sha256,
+        params={
+            "family": best.family,
+            "metric": candidates.metric,
+            "trials": str(len(candidates.leaderboard)),
+            "seed": str(candidates.seed),
+            **{f"{best.family}.{key}": str(value) for key, value in best.params.items()},
+        },
+        metrics={item.metric: item.value for item in report.metrics},
+        tags={
+            "candidate": str(candidates.winner),
+            "ledger_sha256": candidates.ledger_sha256,
+            "split_commit": split.commit_id,
+            "preprocessing_version": split.preprocessing_version,
+            **{f"env.{key}": value for key, value in environment().items()},
+        },
+    )
