@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from automl_assets.core.families import Params
 from automl_assets.core.search.history import history_png
 from automl_assets.core.values import (
     AcceptedRequest,
@@ -23,6 +24,11 @@ Metadata = dict[str, dg.MetadataValue | str | int | float]
 
 def _table(rows: list[dict[str, str | int]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+
+
+def _params_text(params: Params) -> str:
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in params.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def request_metadata(accepted: AcceptedRequest) -> Metadata:
@@ -106,7 +112,7 @@ def candidates_metadata(candidates: CandidateSet) -> Metadata:
                     "cpu_seconds": f"{item.cpu_seconds or 0:.1f}",
                     "size_kB": f"{(item.model_bytes or 0) / 1000:.0f}",
                     "why not": item.reason,
-                    "params": ", ".join(f"{k}={v}" for k, v in item.params.items()),
+                    "params": _params_text(item.params),
                 }
                 for item in candidates.leaderboard[:N_CANDIDATES_SHOWN]
             ]
