@@ -143,7 +143,7 @@ def test_a_trial_that_kills_its_worker_again_and_again_has_failed(storage) -> No
         release_trials(study, deadly, storage, alive=(), retry=True, reason="out of memory")
 
     assert claim_trial(study, deadly, "w") is None
-    with pytest.raises(SearchError, match="1 ran within 9 s and failed, .* out of memory"):
+    with pytest.raises(SearchError, match=r"1 ran within 9 s and failed, .* out of memory"):
         collect_candidates(study, deadly, seconds=9.0)
 
 
