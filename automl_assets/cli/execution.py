@@ -108,11 +108,12 @@ def open_instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
     """Open the platform's Dagster instance; its folder and settings are made if needed."""
     import dagster as dg
 
-    from automl_assets.cli.home import prepare_home
+    from automl_assets.cli.home import prepare_home, write_cli_config
 
     prepare_home(settings)
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    with dg.DagsterInstance.get() as instance:
+    folder, config = str(settings.dagster_home), write_cli_config(settings)
+    with dg.DagsterInstance.from_config(folder, config) as instance:
         yield instance
 
 

@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from automl_assets.core.errors import ServiceError
 from automl_assets.core.files import publish_bytes, publish_text, sha256_file
 from automl_assets.settings import Settings
+
+CLI_CONFIG = "dagster.cli.yaml"
 
 
 def prepare_home(settings: Settings) -> None:
@@ -32,6 +36,25 @@ def prepare_home(settings: Settings) -> None:
     if written != digest or not target.exists():
         publish_bytes(target, shipped)
         publish_text(record, digest + "\n")
+
+
+def write_cli_config(settings: Settings) -> str:
+    """Write Dagster's settings for runs inside a command, beside those of the platform.
+
+    They differ in one thing: what a step prints goes to the terminal alone.
+    Dagster's local logs would catch it in files, and show it late and through
+    helper processes that do not outlive Ctrl-C quietly.
+
+    Returns:
+        The name of the file, in the same folder and so on the same storage.
+    """
+    content = yaml.safe_load((settings.dagster_home / "dagster.yaml").read_bytes())
+    content["compute_logs"] = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    publish_text(settings.dagster_home / CLI_CONFIG, yaml.safe_dump(content))
+    return CLI_CONFIG
 
 
 def _shipped_dagster_yaml() -> Path:
