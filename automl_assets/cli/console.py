@@ -89,6 +89,8 @@ def describe(status: SearchStatus) -> str:
         parts.append(f"best {status.best_score:.5g} ({status.best_family})")
     if status.n_failed:
         parts.append(f"{status.n_failed} failed")
+    if status.running:
+        parts.append(f"fitting {' and '.join(status.running)}")
     if status.seconds_left:
         parts.append(f"{status.seconds_left:.0f} s left")
     return ", ".join(parts)

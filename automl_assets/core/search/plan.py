@@ -45,6 +45,7 @@ class SearchStatus:
 
     Attributes:
         n_finished: Trials that are complete, pruned or failed for good.
+        running: Families of the trials that run now.
         best_score: In the metric's own unit.
         seconds: Time used so far, all attempts together.
         seconds_left: Until the time limit; None without one.
@@ -52,7 +53,7 @@ class SearchStatus:
 
     n_finished: int
     n_failed: int
-    n_running: int
+    running: tuple[str, ...]
     n_trials: int | None
     best_score: float | None
     best_family: str | None

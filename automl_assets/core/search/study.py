@@ -182,7 +182,11 @@ def search_status(study: optuna.Study, plan: SearchPlan, seconds: float) -> Sear
     return SearchStatus(
         n_finished=len(settled),
         n_failed=sum(trial.state == TrialState.FAIL for trial in settled),
-        n_running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        running=tuple(
+            trial.params["family"]
+            for trial in trials
+            if trial.state == TrialState.RUNNING and "family" in trial.params
+        ),
         n_trials=plan.n_trials,
         best_score=best.value if best else None,
         best_family=best.params["family"] if best else None,
