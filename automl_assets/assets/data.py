@@ -2,9 +2,8 @@
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import snapshot_metadata, split_metadata
-from automl_assets.core.code_version import code_version
-from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.ingest import find_snapshot, ingest
 from automl_assets.core.ports import DataSources, Progress, SnapshotStore
 from automl_assets.core.prepare import make_split
@@ -12,18 +11,13 @@ from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split
 from automl_assets.partitions import training_requests
 from automl_assets.settings import Settings
 
-READING_CODE = tuple(
-    f"automl_assets.core.{name}" for name in ("ingest", "rows", "profile", "target")
-)
-SPLITTING_CODE = ("automl_assets.core.splits", "automl_assets.core.prepare")
-
 
 @dg.asset(
     partitions_def=training_requests,
     group_name="data",
     kinds={"polars", "parquet"},
     owners=["team:automl"],
-    code_version=code_version(*READING_CODE),
+    code_version=version_of("data_snapshot"),
 )
 def data_snapshot(
     training_request: AcceptedRequest,
@@ -72,8 +66,7 @@ def describe_snapshot(snapshot: DataSnapshot) -> str:
     group_name="data",
     kinds={"numpy"},
     owners=["team:automl"],
-    # A change of the preprocessing changes this version, and so all that follows is stale.
-    code_version=f"{code_version(*SPLITTING_CODE)}-{preprocessing_version()}",
+    code_version=version_of("splits"),
 )
 def splits(
     training_request: AcceptedRequest,

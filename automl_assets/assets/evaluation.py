@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import report_metadata
-from automl_assets.core.code_version import code_version
 from automl_assets.core.judgement import judge_winner
 from automl_assets.core.ports import Progress, SnapshotStore
 from automl_assets.core.values import (
@@ -22,12 +22,7 @@ from automl_assets.settings import Settings
     group_name="evaluation",
     kinds={"html"},
     owners=["team:automl"],
-    code_version=code_version(
-        "automl_assets.core.evaluation",
-        "automl_assets.core.metrics",
-        "automl_assets.core.report",
-        "automl_assets.core.predictor",
-    ),
+    code_version=version_of("evaluation_report"),
 )
 def evaluation_report(
     training_request: AcceptedRequest,

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import request_metadata
-from automl_assets.core.code_version import code_version
 from automl_assets.core.ports import AcceptedRequests, Progress
 from automl_assets.core.values import AcceptedRequest
 from automl_assets.partitions import training_requests
@@ -14,7 +14,7 @@ from automl_assets.partitions import training_requests
     group_name="intake",
     kinds={"yaml"},
     owners=["team:automl"],
-    code_version=code_version("automl_assets.core.request", "automl_assets.core.request_sections"),
+    code_version=version_of("training_request"),
 )
 def training_request(
     context: dg.AssetExecutionContext,

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import version_metadata
-from automl_assets.core.code_version import code_version
 from automl_assets.core.ports import ModelRegistry, Progress, SnapshotStore
 from automl_assets.core.registration import make_registration
 from automl_assets.core.values import (
@@ -23,7 +23,7 @@ from automl_assets.settings import Settings
     group_name="release",
     kinds={"mlflow"},
     owners=["team:automl"],
-    code_version=code_version("automl_assets.core.package", "automl_assets.serving"),
+    code_version=version_of("registered_model"),
 )
 def registered_model(
     training_request: AcceptedRequest,

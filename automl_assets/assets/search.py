@@ -4,8 +4,8 @@ import hashlib
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import candidates_metadata
-from automl_assets.core.code_version import code_version
 from automl_assets.core.ports import Progress, SearchRunner, SnapshotStore
 from automl_assets.core.prepare import ensure_matrix
 from automl_assets.core.search.plan import make_plan
@@ -13,9 +13,7 @@ from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapsho
 from automl_assets.partitions import training_requests
 from automl_assets.settings import Settings
 
-SEARCH_CODE = code_version(
-    "automl_assets.core.search", "automl_assets.core.families", "automl_assets.core.metrics"
-)
+SEARCH_CODE = version_of("candidate_models")
 
 
 @dg.asset(

@@ -4,6 +4,7 @@ This module imports typer and nothing heavier, so that `automl --help` and
 `automl validate` answer at once; each command loads what it needs.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ import typer
 from automl_assets.core.errors import AutoMLError, ContractError, RequestError, SearchError
 
 EXIT_BAD_REQUEST, EXIT_NO_MODEL, EXIT_ERROR = 2, 3, 1
+EXIT_INTERRUPTED = 130
+STORAGE_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="automl",
@@ -47,7 +50,7 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Registered-model name. Default: file.")] = None,
     owner: Annotated[str | None, typer.Option(help="Who asks. Default: the user.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Decides every random choice.")] = None,
     workers: Annotated[int | None, typer.Option(help="Search workers.", min=1)] = None,
 ) -> None:
     """Train, evaluate and register a model, here and now; no server is needed."""
@@ -212,6 +215,33 @@ def main() -> None:
     except AutoMLError as error:
         typer.echo(f"error    {error}", err=True)
         sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+    except SystemExit as leaving:
+        # Typer leaves with 130 after Ctrl-C; our own codes are 0, 1, 2 and 3.
+        sys.exit(EXIT_ERROR if leaving.code == EXIT_INTERRUPTED else leaving.code)
+    except Exception as error:
+        cure = storage_problem(error)
+        if cure is None:
+            raise
+        typer.echo(f"error    {cure}", err=True)
         sys.exit(EXIT_ERROR)
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """Return what to tell when the disk or a database under us failed; None for other errors."""
+    cause: BaseException | None = error
+    while cause is not None:
+        full = "No space left" in str(cause) or "disk is full" in str(cause)
+        if full:
+            return (
+                "The platform must be able to write, but a disk is full. What was finished is "
+                "kept. Free space where AUTOML_HOME is, and go on with `automl resume`."
+            )
+        database = type(cause).__module__.startswith(("sqlalchemy", "sqlite3"))
+        if database or (isinstance(cause, OSError) and cause.errno in STORAGE_ERRNOS):
+            what = " ".join(str(cause).split())[:200]
+            return (
+                f"The platform must be able to read and write AUTOML_HOME, but: {what}. "
+                "Check the disk and who owns the folder."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None

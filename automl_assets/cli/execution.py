@@ -78,15 +78,15 @@ def build_for_cli(
     """Wire the platform for a command; nothing is written yet.
 
     Args:
-        extra_root: A file that the user named on the command line: its folder
-            may be read, since whoever runs the command may read it anyway.
+        extra_root: A folder that may be read beside the operator's: whoever runs
+            the command may read it anyway.
     """
     from automl_assets.cli.console import ConsoleProgress
 
     quiet_environment(settings)
     roots = list(settings.allowed_data_roots)
     if extra_root is not None:
-        roots.append(extra_root.expanduser().absolute().parent)
+        roots.append(extra_root)
     roots = list(dict.fromkeys(roots))
     settings = settings.model_copy(update={"data_roots": os.pathsep.join(map(str, roots))})
     from automl_assets.definitions import build_adapters, build_definitions

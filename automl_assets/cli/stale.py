@@ -4,6 +4,7 @@ Dagster's graph shows partitioned assets as fresh whatever changed upstream, so
 the versions that were recorded with each materialization are compared here.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,12 +44,14 @@ def _moved_data(cli: CommandLine, snapshot: DataSnapshot | None) -> str | None:
     if snapshot is None:
         return None
     try:
-        path, _ = cli.data_sources.open(snapshot.source)
-    except AutoMLError:
-        return "DATA: the source is gone or unreadable (the snapshot is kept)"
-    if sha256_file(path) != snapshot.source_sha256:
-        return f"DATA: {snapshot.source} changed since it was read"
-    return None
+        # Only a command can have read a file outside the operator's folders.
+        path = Path(snapshot.source)
+        if not path.is_absolute():
+            path, _ = cli.data_sources.open(snapshot.source)
+        moved = sha256_file(path) != snapshot.source_sha256
+    except (AutoMLError, OSError) as error:
+        return f"DATA: the source cannot be read any more (the snapshot is kept): {error}"
+    return f"DATA: {snapshot.source} changed since it was read" if moved else None
 
 
 def stale_reasons(cli: CommandLine, instance: "dg.DagsterInstance") -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """`automl train` and `automl resume`: the platform's own job, run in this process."""
 
 import getpass
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from automl_assets.cli.execution import build_for_cli, read_values, run_request
 from automl_assets.cli.files import read_request_file
 from automl_assets.cli.story import print_result
 from automl_assets.core.errors import RequestError
-from automl_assets.core.files import sha256_file
-from automl_assets.core.request import TrainingRequest
+from automl_assets.core.files import publish_text, sha256_file
+from automl_assets.core.request import SCHEMA_FILE, TrainingRequest, request_json_schema
 from automl_assets.core.request_file import parse_request
 from automl_assets.settings import Settings
 
@@ -39,7 +40,7 @@ class TrainOptions:
     exclude: tuple[str, ...]
     name: str | None
     owner: str | None
-    seed: int
+    seed: int | None
     workers: int | None
 
 
@@ -59,14 +60,6 @@ def _user() -> str:
 
 def _present(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, (), "", {})}
-
-
-def _scalar(text: str | None) -> bool | int | float | str | None:
-    """Read a value as YAML would, so that `--positive 1` is the number."""
-    if text is None:
-        return None
-    value = yaml.safe_load(text)
-    return value if isinstance(value, bool | int | float | str) else text
 
 
 def _located(data: Path, settings: Settings) -> str:
@@ -101,7 +94,7 @@ def request_for(data: Path, options: TrainOptions, settings: Settings) -> Traini
             path=_located(data, settings),
             sha256=sha256_file(data),
             target=options.target,
-            positive=_scalar(options.positive),
+            positive=options.positive,
             id=options.id,
             time=options.time,
             group=options.group,
@@ -114,9 +107,19 @@ def request_for(data: Path, options: TrainOptions, settings: Settings) -> Traini
         ),
         "seed": options.seed,
     }
-    content = {key: value for key, value in content.items() if value != {}}
+    content = {key: value for key, value in content.items() if value not in ({}, None)}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return parse_request(text, filename="automl train")
+
+
+def _refuse_options(data: Path, options: TrainOptions) -> None:
+    """A request file says everything; an option beside it would be ignored."""
+    given = [name for name, value in vars(options).items() if value not in (None, ())]
+    if given:
+        raise RequestError(
+            f"A request file says all that is asked for, but {', '.join(given)} was given beside "
+            f"{data}. Write it into the file."
+        )
 
 
 def train_file(data: Path, options: TrainOptions) -> None:
@@ -128,8 +131,12 @@ def train_file(data: Path, options: TrainOptions) -> None:
     settings = Settings()
     is_request = data.suffix.lower() in REQUEST_SUFFIXES
     console = Console(highlight=False)
-    with build_for_cli(settings, console, extra_root=data) as cli:
+    # What the user may read is the user's own affair: a file is named on the command line,
+    # a request is run from the folder that its paths start from.
+    root = Path.cwd() if is_request else data.expanduser().absolute().parent
+    with build_for_cli(settings, console, extra_root=root) as cli:
         if is_request:
+            _refuse_options(data, options)
             content = read_request_file(data)
             request = parse_request(content, filename=str(data))
             text = content.decode()
@@ -138,12 +145,19 @@ def train_file(data: Path, options: TrainOptions) -> None:
             _, frame = cli.data_sources.open(str(data.expanduser().absolute()))
             request = request_for(data, options, settings)
             _require_target(request, frame.collect_schema().names())
-            text = request.to_yaml()
+            text = _with_schema(request, settings)
         if read_values(settings, request.request_id).registered_model is None:
             now = datetime.now(UTC)
             cli.request_store.accept(request, text=text, source="cli", now=now)
             run_request(cli, request.request_id, request.owner)
     print_result(settings, request.request_id, console)
+
+
+def _with_schema(request: TrainingRequest, settings: Settings) -> str:
+    """Return the request as a file beside which editors find its schema."""
+    schema = json.dumps(request_json_schema(), indent=2) + "\n"
+    publish_text(settings.root / SCHEMA_FILE, schema)
+    return request.to_yaml().replace(f"={SCHEMA_FILE}", f"=../../{SCHEMA_FILE}", 1)
 
 
 def _require_target(request: TrainingRequest, names: list[str]) -> None:
@@ -170,6 +184,10 @@ def resume_request(request_id: str) -> None:
     console = Console(highlight=False)
     with build_for_cli(settings, console) as cli:
         accepted = cli.request_store.load(request_id)
+    # Only a command can have accepted a file outside the operator's folders.
+    data = Path(str(accepted.request.data.path))
+    root = data.parent if data.is_absolute() else Path.cwd()
+    with build_for_cli(settings, console, extra_root=root) as cli:
         if read_values(settings, request_id).registered_model is None:
             run_request(cli, request_id, accepted.request.owner)
     print_result(settings, request_id, console)

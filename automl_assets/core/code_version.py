@@ -37,6 +37,14 @@ def source_digest(source: str) -> str:
     return hashlib.sha256(ast.dump(_without_docstrings(ast.parse(source))).encode()).hexdigest()
 
 
+def _text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_DIGESTS = {".py": source_digest, ".j2": _text_digest, ".css": _text_digest}
+"""How the files of a package count: code by what it does, templates as they are."""
+
+
 @cache
 def code_version(*names: str) -> str:
     """Return the version of some modules and packages (12 hexadecimal digits).
@@ -53,6 +61,10 @@ def code_version(*names: str) -> str:
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"There is no module {name!r} to take a version of.")
         origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-        digests += [f"{file.stem}:{source_digest(file.read_text('utf-8'))}" for file in files]
+        is_package = origin.name == "__init__.py"
+        files = [f for f in sorted(origin.parent.rglob("*.*")) if f.suffix in _DIGESTS]
+        digests += [
+            f"{file.name}:{_DIGESTS[file.suffix](file.read_text('utf-8'))}"
+            for file in (files if is_package else [origin])
+        ]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]

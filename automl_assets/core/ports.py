@@ -198,8 +198,9 @@ class SearchRunner(ABC):
             on_progress: Called about once a second with what is known.
 
         Raises:
-            SearchError: Another process is running this search, the workers
-                cannot be started, or no trial completed.
+            SearchError: No trial completed.
+            ServiceError: Another process is running this search, or workers
+                cannot be kept alive.
         """
 
 

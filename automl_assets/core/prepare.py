@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 
 from automl_assets.core.code_version import code_version
+from automl_assets.core.contract import MIN_PART_ROWS
 from automl_assets.core.encoding import preprocessing_version
+from automl_assets.core.errors import RequestError
 from automl_assets.core.matrix import target_vector, write_matrix
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
@@ -63,9 +65,40 @@ def split_rows(table: pl.LazyFrame, snapshot: DataSnapshot, request: TrainingReq
     return stratified_split(strata, fractions, seed=request.seed)
 
 
-def _matrix_id(snapshot: DataSnapshot, parts: tuple[SplitPart, ...]) -> str:
+def check_parts(rows: Rows, classes: np.ndarray | None, names: tuple[str, ...]) -> None:
+    """Check that each part can be learned from and judged on.
+
+    Groups and times decide which rows go together, so the parts may differ from
+    the shares that were asked for.
+
+    Args:
+        classes: Class code of each row of the table; None for regression.
+        names: Classes in code order.
+
+    Raises:
+        RequestError: A part has too few rows or classes.
+    """
+    for part in PARTS:
+        if len(rows[part]) < MIN_PART_ROWS:
+            raise RequestError(
+                f"Each part needs at least {MIN_PART_ROWS} rows, but {part} got "
+                f"{len(rows[part])}. Change the shares in split, or take more rows."
+            )
+        if classes is None:
+            continue
+        found = np.unique(classes[rows[part]])
+        absent = [name for code, name in enumerate(names) if code not in found]
+        if len(found) < 2 or (absent and part == "train"):
+            raise RequestError(
+                f"Each part needs two classes or more, and train all of them, but {part} has no "
+                f"row of {', '.join(map(repr, absent[:5]))}. The target follows data.time or "
+                "data.group: remove it from the request, or take rows where the target varies."
+            )
+
+
+def _matrix_id(snapshot: DataSnapshot, parts: tuple[SplitPart, ...], target: str) -> str:
     named = [snapshot.content_sha256, preprocessing_version(), *(part.sha256 for part in parts)]
-    named += [*snapshot.profile.features, *snapshot.profile.classes]
+    named += [target, snapshot.profile.model_dump_json()]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
 
 
@@ -84,12 +117,16 @@ def make_split(
         matrices: Folder of all matrices.
 
     Raises:
-        RequestError: The time or group column cannot make four parts.
+        RequestError: The parts cannot be made, or one has too few rows or classes.
         SnapshotError: The store cannot be written.
     """
     request = accepted.request
     table = snapshot_table(snapshot, store)
     rows = split_rows(table, snapshot, request)
+    target = table.select(pl.col(request.data.target)).collect()[request.data.target]
+    is_regression = snapshot.profile.task_type == "regression"
+    classes = None if is_regression else target_vector(target, snapshot.profile)
+    check_parts(rows, classes, snapshot.profile.classes)
     parts = tuple(
         SplitPart(
             part=part,
@@ -122,7 +159,7 @@ def make_split(
         seed=request.seed,
         parts=parts,
         preprocessing_version=preprocessing_version(),
-        matrix_id=_matrix_id(snapshot, parts),
+        matrix_id=_matrix_id(snapshot, parts, request.data.target),
         feature_names=(),
     )
     preprocessing = write_matrix(

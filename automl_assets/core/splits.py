@@ -86,7 +86,7 @@ def _require_all_parts(rows: Rows, column: str, what: str) -> Rows:
     if empty:
         raise RequestError(
             f"Each of the four parts needs rows, but column {column!r} has too few {what} for "
-            f"{', '.join(empty)}. Use split.strategy 'random', or a column with more {what}."
+            f"{', '.join(empty)}. Name a column with more {what}, or remove it from the request."
         )
     return rows
 
@@ -120,12 +120,19 @@ def time_split(times: pl.Series, fractions: Fractions) -> Rows:
         fractions: Share of rows of each part.
 
     Raises:
-        RequestError: Times are missing, or too few are distinct for four parts.
+        RequestError: The column holds no times, some are missing, or too few
+            are distinct for four parts.
     """
+    if not (times.dtype.is_numeric() or isinstance(times.dtype, pl.Date | pl.Datetime)):
+        raise RequestError(
+            f"A split by time needs dates, times or numbers, but {times.name!r} holds "
+            f"{times.dtype} such as {times.drop_nulls().head(1).to_list()}. "
+            "Write dates year first, like 2026-01-31."
+        )
     if n_nulls := times.null_count():
         raise RequestError(
             f"A split by time needs the time of every row, but {times.name!r} is empty in "
-            f"{n_nulls:,} of {len(times):,} rows. Fill them, or use split.strategy 'random'."
+            f"{n_nulls:,} of {len(times):,} rows. Fill them, or remove data.time."
         )
     codes = times.rank("dense").to_numpy().astype(np.int64) - 1
     order = np.arange(int(codes.max()) + 1)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from automl_assets.core.errors import SearchError
+from automl_assets.core.errors import ServiceError
 from automl_assets.core.ports import SearchRunner
 from automl_assets.core.search.plan import SearchPlan, SearchStatus
 from automl_assets.core.values import CandidateSet
@@ -27,7 +27,9 @@ POLL_SECONDS = 1.0
 STOP_GRACE_SECONDS = 2.0
 """How long a fit may take to end with the model so far, once the time is used."""
 
-MAX_WORKER_DEATHS = 20
+MAX_DEATHS = 5
+"""Deaths in a row without a trial settled in between; a deadly trial is settled by its third."""
+
 USED = "seconds_used"
 
 
@@ -77,8 +79,9 @@ class _Worker:
                 return
 
     def last_words(self) -> str:
-        """Return the end of the worker's log, for an error message."""
-        return " ".join(self.log.read_text(errors="replace").split()[-60:])
+        """Return the last line of the worker's log, for an error message."""
+        lines = self.log.read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
@@ -118,7 +121,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise SearchError(
+            raise ServiceError(
                 f"A search has one supervisor, but process {file.read() or 'unknown'} is running "
                 f"this one ({folder.name}). Wait for it, or end it and resume."
             ) from error
@@ -148,6 +151,7 @@ class _Search:
         self._started = time.monotonic()
         self._workers: list[_Worker] = []
         self._n_deaths = 0
+        self._settled_at_death = -1
 
     def run(self, log_folder: Path) -> None:
         """Supervise until all trials are settled or the time is used."""
@@ -160,7 +164,7 @@ class _Search:
                 self._start_workers(log_folder, status)
                 left = status.seconds_left
                 time.sleep(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
-                self._reap_workers()
+                self._reap_workers(status)
             self._stop_in_time()
         self._release("ended by the time limit", retry=False)
         self._tell()
@@ -195,7 +199,7 @@ class _Search:
         while len(self._workers) < wanted:
             self._workers.append(_Worker(self._url, self._plan, log_folder))
 
-    def _reap_workers(self) -> None:
+    def _reap_workers(self, status: SearchStatus) -> None:
         """Take leave of workers that ended; what a dead one was running is queued again."""
         for worker in [item for item in self._workers if item.process.poll() is not None]:
             self._workers.remove(worker)
@@ -203,12 +207,14 @@ class _Search:
             worker.kill()
             if code == 0:
                 continue
-            self._n_deaths += 1
+            n_settled = status.n_finished
+            self._n_deaths = self._n_deaths + 1 if n_settled == self._settled_at_death else 1
+            self._settled_at_death = n_settled
             self._release(f"its worker ended with exit code {code}", retry=True)
-            if self._n_deaths > MAX_WORKER_DEATHS:
-                raise SearchError(
-                    f"Search workers must stay alive, but {self._n_deaths} ended, the last with "
-                    f"exit code {code}: {worker.last_words()}"
+            if self._n_deaths > MAX_DEATHS:
+                raise ServiceError(
+                    f"Search workers must stay alive, but {self._n_deaths} in a row ended, the "
+                    f"last with exit code {code}: {worker.last_words()}. Its log: {worker.log}"
                 )
 
     def _stop_in_time(self) -> None:

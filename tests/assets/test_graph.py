@@ -1,12 +1,15 @@
 """The graph of assets: what there is, how it hangs together, and what stops it."""
 
 from datetime import UTC, datetime
+from pkgutil import iter_modules
 
 import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
 
+from automl_assets import core
+from automl_assets.assets.code import MODULES, SHARED
 from automl_assets.assets.data import splits
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.ports import Progress
@@ -141,3 +144,26 @@ def test_a_request_becomes_a_model_version_and_a_second_run_finds_it(settings: S
     assert {
         event.asset_key.to_user_string() for event in first.get_asset_materialization_events()
     } == set(GRAPH)
+
+
+def test_every_module_of_the_domain_belongs_to_the_version_of_an_asset() -> None:
+    named = {name for modules in MODULES.values() for name in modules} | set(SHARED)
+
+    modules = {f"automl_assets.core.{info.name}" for info in iter_modules(core.__path__)}
+
+    assert modules - named == set()
+    assert {name for name in named if name.startswith("automl_assets.core.")} - modules == set()
+
+
+def test_parts_that_follow_the_target_are_refused_before_the_search(settings: Settings) -> None:
+    table = pl.DataFrame(
+        {"when": range(400), "x": np.sin(range(400)), "y": ["a"] * 200 + ["b"] * 200}
+    )
+    request_id = accept(settings, table, time="when")
+
+    result = execute(settings, request_id)
+
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_key == "splits"
+    assert "The target follows data.time" in str(failure.event_specific_data.error.cause.message)

@@ -105,7 +105,7 @@ def test_a_source_that_is_gone_is_named(settings, cli, instance) -> None:
     source.unlink()
 
     (reason,) = stale_reasons(cli, instance)[request_id]
-    assert "the source is gone" in reason
+    assert "the source cannot be read any more" in reason
 
 
 def test_code_that_moved_is_named_by_its_asset(settings, cli, instance) -> None:

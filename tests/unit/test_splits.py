@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_assets.core.errors import RequestError
+from automl_assets.core.prepare import check_parts
 from automl_assets.core.splits import (
     group_split,
     random_split,
@@ -106,3 +107,23 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
 
     assert rows_sha256(first["train"]) == rows_sha256(again["train"])
     assert rows_sha256(first["train"]) != rows_sha256(other["train"])
+
+
+def test_times_written_as_text_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"'day' holds String such as \['28/01/2022'\]"):
+        time_split(pl.Series("day", ["28/01/2022", "31/01/2022", "02/02/2022"]), FRACTIONS)
+
+
+def test_a_part_without_a_class_of_the_target_is_refused() -> None:
+    rows = time_split(pl.Series("day", range(400)), FRACTIONS)
+    classes = np.repeat([0, 1], 200)
+
+    with pytest.raises(RequestError, match="validation has no row of 'no'"):
+        check_parts(rows, classes, ("no", "yes"))
+
+
+def test_a_part_with_too_few_rows_is_refused() -> None:
+    rows = random_split(100, FRACTIONS, seed=0)
+
+    with pytest.raises(RequestError, match="at least 20 rows, but validation got 15"):
+        check_parts(rows, None, ())

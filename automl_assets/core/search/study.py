@@ -64,7 +64,9 @@ def open_study(plan: SearchPlan, storage: "BaseStorage") -> optuna.Study:
             study.enqueue_trial(
                 fixed, user_attrs={_DEFAULTS: True, _FIXED: fixed}, skip_if_exists=True
             )
-        study.set_user_attr("plan", plan.model_dump(mode="json"))
+    # Written anew each time: the study's name fixes what is searched, but the home may have
+    # moved since, and the operator may allow another number of workers.
+    study.set_user_attr("plan", plan.model_dump(mode="json"))
     return study
 
 

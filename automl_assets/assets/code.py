@@ -1,0 +1,51 @@
+"""Which code each asset depends on; a change of it makes what was made before stale.
+
+Code that every step shares (values, ports, errors, plugins, durable writes)
+is left out: it moves values, and decides none.
+"""
+
+from automl_assets.core.code_version import code_version
+from automl_assets.core.encoding import preprocessing_version
+
+
+def _core(*names: str) -> tuple[str, ...]:
+    return tuple(f"automl_assets.core.{name}" for name in names)
+
+
+MODULES = {
+    "training_request": _core(
+        "request",
+        "request_file",
+        "request_numbers",
+        "request_problems",
+        "request_release",
+        "request_rules",
+        "request_scalars",
+        "request_sections",
+        "request_text",
+        "request_yaml",
+    ),
+    "data_snapshot": (
+        *_core("ingest", "rows", "profile", "target", "contract"),
+        "resources.sources",
+    ),
+    "splits": _core("splits", "prepare", "matrix", "encoding"),
+    "candidate_models": _core("search", "families", "metrics", "package"),
+    "evaluation_report": _core("evaluation", "metrics", "report", "predictor", "judgement"),
+    "registered_model": (
+        *_core("registration"),
+        "automl_assets.serving",
+        "resources.mlflow_model",
+    ),
+}
+
+SHARED = _core("code_version", "errors", "files", "inbox", "plugins", "ports", "values")
+
+
+def version_of(asset: str) -> str:
+    """Return the code version of an asset."""
+    version = code_version(*MODULES[asset])
+    if asset == "splits":
+        # A change of the preprocessing can be told from other changes.
+        return f"{version}-{preprocessing_version()}"
+    return version

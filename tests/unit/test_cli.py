@@ -1,0 +1,98 @@
+"""The `automl` command: what it takes, and how it leaves."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from automl_assets import cli
+from automl_assets.cli.train import TrainOptions, request_for, train_file
+from automl_assets.core.errors import ContractError, RequestError, SearchError, ServiceError
+from automl_assets.settings import Settings
+
+NOTHING = dict.fromkeys(TrainOptions.__dataclass_fields__, None) | {"families": (), "exclude": ()}
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, app: Callable[[], None]) -> int:
+    """Run `main` with another app; return the exit code."""
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    return int(leaving.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RequestError("bad"), 2),
+        (ContractError("bad"), 2),
+        (SearchError("nothing"), 3),
+        (ServiceError("away"), 1),
+        (SystemExit(130), 1),
+        (SystemExit(2), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
+    ],
+)
+def test_each_way_to_end_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def app() -> None:
+        raise error
+
+    assert leave(monkeypatch, app) == code
+
+
+def test_a_full_disk_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("a step failed") from error
+
+    leave(monkeypatch, app)
+
+    assert "a disk is full" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def app() -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(cli, "app", app)
+
+    with pytest.raises(KeyError):
+        cli.main()
+
+
+def test_words_that_yaml_reads_as_switches_are_kept(settings: Settings) -> None:
+    data = settings.root.parent / "table.csv"
+    data.write_text("x,y\n1,yes\n2,no\n")
+    options = TrainOptions(**NOTHING | {"target": "y", "positive": "yes"})
+
+    request = request_for(data, options, settings)
+
+    assert request.data.positive == "yes"
+    assert request.data.path == "table.csv"
+    assert request.name == "table"
+
+
+def test_other_data_under_the_same_name_is_another_request(settings: Settings) -> None:
+    data = settings.root.parent / "table.csv"
+    options = TrainOptions(**NOTHING | {"target": "y"})
+    data.write_text("x,y\n1,a\n")
+    first = request_for(data, options, settings)
+
+    data.write_text("x,y\n2,a\n")
+
+    assert request_for(data, options, settings).request_id != first.request_id
+
+
+def test_options_beside_a_request_file_are_refused(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "request.yaml"
+    file.write_text("apiVersion: automl/v1\n")
+
+    with pytest.raises(RequestError, match="but n_trials, seed was given beside"):
+        train_file(file, TrainOptions(**NOTHING | {"n_trials": 3, "seed": 0}))
