@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     data_roots: str = Field(
         default="",
         description="Folders that requests may read from, separated by the path separator. "
-        "Default: the folder that holds the home.",
+        "Default: the folder that holds the home, unless the user's home is in that folder too.",
     )
     mlflow_tracking_uri: str | None = Field(
         default=None, description="An MLflow server. Default: SQLite and files in the home."
@@ -40,10 +40,19 @@ class Settings(BaseSettings):
 
     @property
     def allowed_data_roots(self) -> tuple[Path, ...]:
-        """Absolute folders that requests may read from."""
-        if not self.data_roots:
-            return (self.root.parent,)
-        return tuple(Path(p).expanduser().absolute() for p in self.data_roots.split(os.pathsep))
+        """Absolute folders that requests may read from.
+
+        Without `data_roots` it is the folder that holds the home. There is none if
+        that folder holds all that the user has, as `/` does: requests come from
+        others, so the operator must name what they may read.
+        """
+        if self.data_roots:
+            folders = filter(None, self.data_roots.split(os.pathsep))
+            return tuple(Path(folder).expanduser().absolute() for folder in folders)
+        around = self.root.parent.resolve()
+        user = Path(os.path.expanduser("~"))  # stays "~" for a user that has no home
+        holds_user = user.is_absolute() and user.resolve().is_relative_to(around)
+        return () if holds_user or around == Path("/") else (self.root.parent,)
 
     @property
     def dagster_home(self) -> Path:

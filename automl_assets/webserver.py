@@ -165,6 +165,7 @@ class Reports:
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
+        self._folder = folder
         files = StaticFiles(directory=folder, check_dir=False)
         self._files = Starlette(routes=[Mount(REPORTS, files)])
 
@@ -173,7 +174,8 @@ class Reports:
         path = scope["path"] if scope["type"] == "http" else ""
         if not path.startswith(REPORTS):
             await self._app(scope, receive, send)
-        elif path.endswith(REPORT_FILES):
+        # StaticFiles raises where its folder does not exist.
+        elif path.endswith(REPORT_FILES) and self._folder.is_dir():
             await self._files(scope, receive, send)
         else:
             await PlainTextResponse("There is no such report.\n", 404)(scope, receive, send)

@@ -1,5 +1,6 @@
 """Files of this machine, inside the folders that the operator allows."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ class LocalDataSources(dg.ConfigurableResource, DataSources):
 
     roots: list[str]
 
-    def open(self, location: str) -> "tuple[Path, pl.LazyFrame]":
+    def open(
+        self, location: str, *, text_columns: Collection[str] = ()
+    ) -> "tuple[Path, pl.LazyFrame]":
         """Find a file as a request names it and open its rows lazily."""
         from resources.sources import locate, open_source
 
         path = locate(location, tuple(Path(root) for root in self.roots))
-        _, frame = open_source(path)
+        _, frame = open_source(path, text_columns=text_columns)
         return path, frame

@@ -45,6 +45,18 @@ def own_worker_tags(run_id: str) -> dict[str, str]:
     return {WORKER_TAG: f"{run_id}/{process_stamp(os.getpid())}"}
 
 
+def known_stamp(run: dg.DagsterRun) -> str | None:
+    """Return the stamp of the process that executes a run, or None if no tag names it."""
+    # A retry inherits the tags of its parent, hence the run id in the tag.
+    run_id, _, stamp = run.tags.get(WORKER_TAG, "").partition("/")
+    return stamp if run_id == run.run_id else None
+
+
+def is_alive(stamp: str) -> bool:
+    """Tell whether the process with this stamp still runs on this machine."""
+    return process_stamp(int(stamp.partition("@")[0])) == stamp
+
+
 def _start(process: psutil.Process) -> str:
     """Return when a process began, on a scale that does not follow the clock."""
     try:
@@ -76,10 +88,9 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
         stamp is kept in a tag of the run, so that a later process with the same
         number is not taken for it.
         """
-        known = self._known_stamp(run)
+        known = known_stamp(run)
         if known is not None:
-            pid = int(known.partition("@")[0])
-            return self._health(pid, alive=process_stamp(pid) == known)
+            return self._health(int(known.partition("@")[0]), alive=is_alive(known))
         pid = self._announced_pid(run.run_id)
         if pid is None:
             # Started, but not yet announced: the start timeout covers this.
@@ -88,12 +99,6 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
         if stamp is not None:
             self._instance.add_run_tags(run.run_id, {WORKER_TAG: f"{run.run_id}/{stamp}"})
         return self._health(pid, alive=stamp is not None)
-
-    @staticmethod
-    def _known_stamp(run: dg.DagsterRun) -> str | None:
-        # A retry inherits the tags of its parent, hence the run id in the tag.
-        run_id, _, stamp = run.tags.get(WORKER_TAG, "").partition("/")
-        return stamp if run_id == run.run_id else None
 
     def _announced_pid(self, run_id: str) -> int | None:
         entries = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)

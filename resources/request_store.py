@@ -18,12 +18,12 @@ from pydantic import Field
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import fsync_path, publish_text, publishing
 from automl_assets.core.inbox import InboxFile, RequestInbox
+from automl_assets.core.request_file import MAX_BYTES
 from automl_assets.core.values import AcceptedRequest
 
 if TYPE_CHECKING:
     from automl_assets.core.request import TrainingRequest
 
-MAX_BYTES = 256_000
 SUFFIXES = (".yaml", ".yml", ".json")
 SETTLE_SECONDS = 2.0
 LOOK_SECONDS = 0.2
@@ -33,7 +33,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
     """Keeps the inbox and, in one folder each, the requests that were accepted.
 
     `<requests_folder>/<request id>/` holds `request.yaml` (as it was written),
-    `accepted.json` and `source.txt`; it appears whole and never changes.
+    `accepted.json` and `source.txt`; it appears whole and never changes. The folder
+    lies directly in the platform's home, which requests may not read from.
     """
 
     requests_folder: str
@@ -74,11 +75,21 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
         return [file for file in looks if _look(file.path) == file]
 
     def check(self, request: "TrainingRequest") -> None:
-        """Check that the file a request names can be found in the allowed folders."""
+        """Check that the file a request names can be found in the allowed folders.
+
+        The home is never among them: it holds the data of everybody's requests.
+        """
         from resources.sources import locate
 
-        if request.data.path is not None:
-            locate(request.data.path, tuple(Path(root) for root in self.data_roots))
+        if request.data.path is None:
+            return
+        path = locate(request.data.path, tuple(Path(root) for root in self.data_roots))
+        home = Path(self.requests_folder).parent.resolve()
+        if path.is_relative_to(home):
+            raise RequestError(
+                f"data.path must lie outside the platform's own folder {home}; "
+                f"{request.data.path!r} is inside. Copy the file elsewhere."
+            )
 
     def accept(
         self, request: "TrainingRequest", *, text: str, source: str, now: datetime
@@ -104,10 +115,10 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
         # Only a name that was listed becomes a path: ids come from tags and command lines.
         if request_id not in known:
             near = get_close_matches(request_id, known, n=3, cutoff=0.4)
-            cure = f"Did you mean {' or '.join(map(repr, near))}?" if near else "List them all."
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise RequestError(
                 f"A request is named by its id; {request_id!r} is not among the {len(known)} "
-                f"accepted in {self.requests_folder}. {cure}"
+                f"accepted in {self.requests_folder}.{hint} `automl list` shows them all."
             )
         path = Path(self.requests_folder) / request_id / "accepted.json"
         return AcceptedRequest.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """What people see of each asset in Dagit: tables, links and digests."""
 
 import base64
+import re
 from collections.abc import Mapping
 
 import dagster as dg
@@ -31,6 +32,13 @@ def _params_text(params: Params) -> str:
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
+def fenced(text: str, *, language: str = "") -> dg.MarkdownMetadataValue:
+    """Show text as it is: no run of backticks in it can end the fence around it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return dg.MetadataValue.md(f"{fence}{language}\n{text}\n{fence}")
+
+
 def request_metadata(accepted: AcceptedRequest) -> Metadata:
     """Who asked for what, and the text of the request."""
     request = accepted.request
@@ -40,7 +48,7 @@ def request_metadata(accepted: AcceptedRequest) -> Metadata:
         "purpose": request.purpose or "not given",
         "accepted_at": accepted.accepted_at,
         "request_sha256": accepted.request_sha256,
-        "request": dg.MetadataValue.md(f"```yaml\n{request.to_yaml()}\n```"),
+        "request": fenced(request.to_yaml(), language="yaml"),
     }
 
 

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from automl_assets.assets.metadata import fenced
 from automl_assets.core.errors import AutoMLError
 from automl_assets.core.inbox import RequestInbox
 
@@ -29,7 +30,7 @@ def checked_request(
     except AutoMLError as error:
         raise dg.Failure(
             f"The request was not accepted.\n{error}",
-            metadata={"messages": dg.MetadataValue.md(f"```\n{error}\n```")},
+            metadata={"messages": fenced(str(error))},
             allow_retries=False,
         ) from error
     context.log.info(f"Accepted as {request.request_id}; the sensor request_files starts its run.")

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from automl_assets.core.errors import RequestError
-
-MAX_REQUEST_BYTES = 256_000
+from automl_assets.core.request_file import MAX_BYTES
 
 
 def read_request_file(path: Path) -> bytes:
@@ -15,7 +14,7 @@ def read_request_file(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return file.read(MAX_REQUEST_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RequestError(
             f"{path}:1:1: a request file must be readable; {error.strerror or error}. "

@@ -24,8 +24,8 @@ def prepare_home(settings: Settings) -> None:
     A `dagster.yaml` that an operator changed stays; one that we wrote and
     nobody touched follows the shipped one.
     """
-    settings.inbox_folder.mkdir(parents=True, exist_ok=True)
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.inbox_folder, settings.reports_folder, settings.dagster_home):
+        folder.mkdir(parents=True, exist_ok=True)
     shipped = _shipped_dagster_yaml().read_bytes()
     digest = hashlib.sha256(shipped).hexdigest()
     target = settings.dagster_home / "dagster.yaml"
@@ -43,7 +43,8 @@ def write_cli_config(settings: Settings) -> str:
 
     They differ in one thing: what a step prints goes to the terminal alone.
     Dagster's local logs would catch it in files, and show it late and through
-    helper processes that do not outlive Ctrl-C quietly.
+    helper processes that do not outlive Ctrl-C quietly. The file is written only if
+    it would change: commands that only read work on a home that cannot be written.
 
     Returns:
         The name of the file, in the same folder and so on the same storage.
@@ -53,7 +54,9 @@ def write_cli_config(settings: Settings) -> str:
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
     }
-    publish_text(settings.dagster_home / CLI_CONFIG, yaml.safe_dump(content))
+    path, text = settings.dagster_home / CLI_CONFIG, yaml.safe_dump(content)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        publish_text(path, text)
     return CLI_CONFIG
 
 

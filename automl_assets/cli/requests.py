@@ -2,17 +2,21 @@
 
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from automl_assets.cli.execution import build_for_cli, open_instance, read_values
+from automl_assets.cli.execution import CommandLine, build_for_cli, open_instance, read_values
 from automl_assets.cli.files import read_request_file
 from automl_assets.cli.story import print_result, shown
 from automl_assets.core.errors import AutoMLError, RequestError
 from automl_assets.core.request_file import parse_request
 from automl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 def submit_files(files: list[Path]) -> None:
@@ -27,32 +31,34 @@ def submit_files(files: list[Path]) -> None:
     with build_for_cli(settings, console) as cli:
         for path in files:
             try:
-                content = read_request_file(path)
-                request = parse_request(content, filename=str(path))
-                cli.request_store.check(request)
+                typer.echo(_submit(cli, path))
             except AutoMLError as error:
                 problems.append(str(error))
-                continue
-            cli.request_store.submit(content.decode(), path.name)
-            typer.echo(f"submitted  {request.request_id}  {path}")
     if problems:
         raise RequestError("\n".join(problems))
 
 
-def _state(settings: Settings, request_id: str, run_state: str | None) -> str:
-    values = read_values(settings, request_id)
-    if values.registered_model is not None:
-        model = values.registered_model
-        return f"registered as {model.name} version {model.version}"
-    doing = "accepted"
-    if values.evaluation_report is not None:
-        doing = "evaluated"
-    elif values.candidate_models is not None:
-        doing = "searched"
-    elif values.data_snapshot is not None:
-        doing = "searching" if run_state == "running" else "data read"
-    return doing if run_state is None else f"{run_state}, {doing}"
+def _submit(cli: CommandLine, path: Path) -> str:
+    """Check a file and drop it into the inbox, unless its request has a run already."""
+    content = read_request_file(path)
+    request = parse_request(content, filename=str(path))
+    request_id = request.request_id
+    cli.request_store.check(request)
+    if request_id in cli.request_store.list_ids():
+        run_state = _run_states(cli.settings, [request_id]).get(request_id)
+        state = _state(cli.settings, request_id, run_state)
+        has_model = read_values(cli.settings, request_id).registered_model is not None
+        if run_state in (_STOPPED, _FAILED) and not has_model:
+            raise RequestError(f"{path}: request {request_id} ran already: {state}")
+        if run_state is not None:
+            return f"known      {request_id}  {path}: {state}"
+    cli.request_store.submit(content.decode(), path.name)
+    return f"submitted  {request_id}  {path}"
 
+
+_STOPPED = "stopped"
+_FAILED = "stopped or failed"
+"""Dagster calls a run that Ctrl-C stopped in a command failed, too."""
 
 _WORDS = {
     "NOT_STARTED": "queued",
@@ -60,10 +66,29 @@ _WORDS = {
     "STARTING": "starting",
     "STARTED": "running",
     "SUCCESS": "done",
-    "FAILURE": "failed",
+    "FAILURE": _FAILED,
     "CANCELING": "stopping",
-    "CANCELED": "stopped",
+    "CANCELED": _STOPPED,
 }
+
+
+def _state(settings: Settings, request_id: str, run_state: str | None) -> str:
+    """Say in words how far a request is, and how to go on with one that was stopped."""
+    values = read_values(settings, request_id)
+    if values.registered_model is not None:
+        model = values.registered_model
+        return f"registered as {model.name} version {model.version}"
+    doing, step = "accepted", "acceptance"
+    if values.evaluation_report is not None:
+        doing, step = "evaluated", "the evaluation"
+    elif values.candidate_models is not None:
+        doing, step = "searched", "the search"
+    elif values.data_snapshot is not None:
+        doing = "searching" if run_state == "running" else "data read"
+        step = "reading the data"
+    if run_state in (_STOPPED, _FAILED):
+        return f"{run_state} after {step}; go on with: automl resume {request_id}"
+    return doing if run_state is None else f"{run_state}, {doing}"
 
 
 def _run_states(settings: Settings, request_ids: list[str]) -> dict[str, str]:
@@ -77,8 +102,18 @@ def _run_states(settings: Settings, request_ids: list[str]) -> dict[str, str]:
         filters = dg.RunsFilter(tags={"dagster/partition": request_ids}) if request_ids else None
         for record in instance.get_run_records(filters, limit=10_000):
             key = record.dagster_run.tags.get("dagster/partition", "")
-            states.setdefault(key, _WORDS.get(record.dagster_run.status.value, "unknown"))
+            states.setdefault(key, _run_state(record.dagster_run))
     return states
+
+
+def _run_state(run: "dg.DagsterRun") -> str:
+    from resources.launcher import is_alive, known_stamp
+
+    stamp = known_stamp(run)
+    # A killed process cannot say so; nobody else does while the platform is not up.
+    if not run.is_finished and stamp is not None and not is_alive(stamp):
+        return _STOPPED
+    return _WORDS.get(run.status.value, "unknown")
 
 
 def show_all() -> None:

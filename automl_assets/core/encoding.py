@@ -21,6 +21,8 @@ MAX_LEVELS = 10_000
 MIN_LEVEL_ROWS = 2
 """A level seen once teaches nothing by itself; such rows teach the model what `OTHER` means."""
 
+_TEXT_DTYPES = ("String", "Categorical", "Enum")
+
 DatePart = Literal["days", "year", "month", "weekday", "hour"]
 
 
@@ -42,6 +44,11 @@ class ColumnEncoding(Value):
     dtype: str
     levels: tuple[str, ...] = ()
     date_parts: tuple[DatePart, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column held text in training, however it was stored."""
+        return self.kind == "categorical" and self.dtype.startswith(_TEXT_DTYPES)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -167,6 +174,19 @@ def _to_moment(values: pl.Series, encoding: ColumnEncoding) -> pl.Series:
     return values.cast(pl.Datetime("us"))
 
 
+def _to_text(values: pl.Series, encoding: ColumnEncoding) -> pl.Series:
+    """Cast to the text by which levels are known; numbers are no text."""
+    present = values.fill_nan(None) if values.dtype.is_float() else values
+    is_empty = present.null_count() == len(present)
+    if encoding.is_text and not is_empty and not str(values.dtype).startswith(_TEXT_DTYPES):
+        raise RequestError(
+            f"Column {encoding.name!r} must hold text as in training, but its type is "
+            f"{values.dtype}: what was read as another type is no longer written as it was, "
+            "01234 has become 1234. Read the column as text from the start and hand it over so."
+        )
+    return present.cast(pl.String)
+
+
 def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.ndarray]:
     """Yield the features of one raw column, each float32 of shape `(n_rows,)`.
 
@@ -178,7 +198,7 @@ def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.nd
         return
     if encoding.kind == "categorical":
         codes = {level: code for code, level in enumerate(encoding.levels, start=OTHER + 1)}
-        text = values.cast(pl.String)
+        text = _to_text(values, encoding)
         coded = text.replace_strict(codes, default=OTHER, return_dtype=pl.Float32)
         yield coded.set(text.is_null(), float(MISSING)).to_numpy().astype(np.float32)
         return

@@ -4,7 +4,7 @@ Every adapter of a port passes the port's contract suite in `tests/contracts`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +151,13 @@ class DataSources(ABC):
     """All places that requests may read from."""
 
     @abstractmethod
-    def open(self, location: str) -> "tuple[Path, pl.LazyFrame]":
+    def open(
+        self, location: str, *, text_columns: Collection[str] = ()
+    ) -> "tuple[Path, pl.LazyFrame]":
         """Find a file as a request names it and open its rows lazily.
+
+        Args:
+            text_columns: See `DataSource.scan`.
 
         Raises:
             RequestError: The place is outside of what the operator allows.
@@ -166,8 +171,12 @@ class DataSource(ABC):
     name: str
 
     @abstractmethod
-    def scan(self, location: Path) -> "pl.LazyFrame":
+    def scan(self, location: Path, *, text_columns: Collection[str] = ()) -> "pl.LazyFrame":
         """Open the rows lazily, with the names and types found.
+
+        Args:
+            text_columns: Columns that are read as the text that stands there, where
+                the format leaves the type open. Names that are not there are ignored.
 
         Raises:
             SnapshotError: The file is missing, empty, of another format or unreadable.

@@ -124,7 +124,9 @@ def _measures(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
         measures["minimum"] = values.min().cast(pl.String)
         measures["maximum"] = values.max().cast(pl.String)
     if dtype == pl.String:
-        measures["n_numbers"] = values.cast(pl.Float64, strict=False).count()
+        # Codes such as 01234 are meant as text.
+        codes = values.str.contains(r"^[+-]?0[0-9]")
+        measures["n_numbers"] = values.filter(~codes).cast(pl.Float64, strict=False).count()
     return measures
 
 

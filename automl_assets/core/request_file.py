@@ -15,6 +15,8 @@ from automl_assets.core.request_yaml import describe, read_yaml
 __all__ = ["MAX_BYTES", "Problem", "RequestFileError", "parse_request"]
 
 MAX_BYTES = 256 * 1024
+"""Whoever reads a file reads one byte more, so that a larger one is refused and never cut."""
+
 MAX_PROBLEMS = 500
 """More than anyone mends by hand; the rest is counted."""
 

@@ -15,6 +15,11 @@ MAX_FILES_PER_TICK = 50
 
 PRIORITIES: Mapping[str, str] = {"low": "-1", "normal": "0", "high": "1"}
 
+BAD_ENDS: Mapping[dg.DagsterRunStatus, str] = {
+    dg.DagsterRunStatus.FAILURE: "failed",
+    dg.DagsterRunStatus.CANCELED: "was canceled",
+}
+
 
 @dg.sensor(
     # Dagster remembers under this name which requests have a run: a new name runs them again.
@@ -31,26 +36,33 @@ def request_files(
     A file stays in the inbox until its run exists, so a kill at any point loses
     nothing, and the run key makes the second run of a request impossible. A file
     that is not valid gets a note beside it and stops nothing else.
+
+    A tick shows either runs or why there are none, as Dagster has it: the oldest
+    file says which, and files of the other kind wait for the next tick.
     """
     now = datetime.now(UTC)
     requests: dict[str, dg.RunRequest] = {}
-    notes: list[str] = []
+    told: list[str] = []
+    waiting: list[str] = []
     for file in request_store.pending(now=now, limit=MAX_FILES_PER_TICK):
         try:
-            run = _take(context.instance, request_store, file, now=now)
+            taken = _take(context.instance, request_store, file, now=now)
+            if taken is None or (isinstance(taken, str) and not requests):
+                request_store.forget(file)
         except OSError as error:  # a full disk, say: the file is tried again on the next tick
             context.log.exception(f"{file.path.name} could not be taken in.")
-            notes.append(f"{file.path.name} waits: {error}")
+            waiting.append(f"{file.path.name} waits: {error}")
         except Exception as error:
-            message = _reason(error)
-            context.log.warning(f"{file.path.name} was rejected:\n{message}", exc_info=error)
-            notes.append(f"{file.path.name} was rejected: {message}")
-            request_store.reject(file, message)
+            if not requests:
+                told.append(_reject(context, request_store, file, error))
         else:
-            if run is not None:
-                requests[str(run.run_key)] = run
+            if isinstance(taken, dg.RunRequest) and not told:
+                requests[str(taken.run_key)] = taken
+            elif isinstance(taken, str) and not requests:
+                told.append(f"{file.path.name}: {taken}")
     if not requests:
-        return dg.SensorResult(skip_reason="\n".join(notes) or "No new request files.")
+        notes = "\n".join(told + waiting)
+        return dg.SensorResult(skip_reason=notes or "No new request files.")
     return dg.SensorResult(
         run_requests=list(requests.values()),
         dynamic_partitions_requests=[training_requests.build_add_request(list(requests))],
@@ -59,12 +71,14 @@ def request_files(
 
 def _take(
     instance: dg.DagsterInstance, store: RequestInbox, file: InboxFile, *, now: datetime
-) -> dg.RunRequest | None:
-    """Accept a file and return the run to ask for; None once that run exists."""
+) -> dg.RunRequest | str | None:
+    """Accept a file and return the run to ask for.
+
+    Once that run exists: what its owner must know of how it ended, None if nothing.
+    """
     request = _read(file)
     if _has_run(instance, request.request_id):
-        store.forget(file)
-        return None
+        return _bad_end(instance, request.request_id)
     store.check(request)
     accepted = store.accept(
         request, text=file.content.decode(), source=f"inbox/{file.path.name}", now=now
@@ -78,6 +92,16 @@ def _take(
             "dagster/priority": PRIORITIES[request.resources.priority],
         },
     )
+
+
+def _reject(
+    context: dg.SensorEvaluationContext, store: RequestInbox, file: InboxFile, error: Exception
+) -> str:
+    """Write why a file is refused beside it, and return it for the tick."""
+    message = _reason(error)
+    context.log.warning(f"{file.path.name} was rejected:\n{message}", exc_info=error)
+    store.reject(file, message)
+    return f"{file.path.name} was rejected: {message}"
 
 
 def _read(file: InboxFile) -> TrainingRequest:
@@ -96,6 +120,16 @@ def _has_run(instance: dg.DagsterInstance, request_id: str) -> bool:
     """
     runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request_id}), limit=1)
     return any(run.status != dg.DagsterRunStatus.NOT_STARTED for run in runs)
+
+
+def _bad_end(instance: dg.DagsterInstance, request_id: str) -> str | None:
+    """Say how the newest run of a request ended, if it made no model."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": request_id}), limit=1)
+    word = BAD_ENDS.get(runs[0].status) if runs else None
+    return word and (
+        f"request {request_id} ran already and {word}; go on with `automl resume {request_id}`, "
+        "or re-execute it in Dagit"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,13 @@ def load_sources() -> dict[str, DataSource]:
     return load_plugins("resources.sources", "SOURCE")
 
 
-def open_source(location: Path) -> "tuple[DataSource, pl.LazyFrame]":
+def open_source(
+    location: Path, *, text_columns: Collection[str] = ()
+) -> "tuple[DataSource, pl.LazyFrame]":
     """Open a file with the source that reads its suffix.
+
+    Args:
+        text_columns: See `DataSource.scan`.
 
     Raises:
         RequestError: No source reads the suffix.
@@ -39,7 +45,7 @@ def open_source(location: Path) -> "tuple[DataSource, pl.LazyFrame]":
             f"{suffix!r}. Known: {', '.join(sorted(by_suffix))}."
         )
     source = by_suffix[suffix]
-    return source, source.scan(location)
+    return source, source.scan(location, text_columns=text_columns)
 
 
 def locate(path_text: str, roots: tuple[Path, ...]) -> Path:

@@ -92,6 +92,8 @@ def check_column_names(names: Sequence[str], location: Path) -> None:
     found = ""
     repeated = [name for name, n in Counter(names).items() if n > 1 and name]
     nameless = [str(position) for position, name in enumerate(names, 1) if not name.strip()]
+    # Polars takes a name between ^ and $ for a regular expression over all names.
+    patterns = [name for name in names if name.startswith("^") and name.endswith("$")]
     unprintable = [name for name in names if _CONTROL.search(name)]
     if repeated:
         found = f"names columns twice: {', '.join(map(repr, repeated[:5]))}. Rename them"
@@ -104,6 +106,11 @@ def check_column_names(names: Sequence[str], location: Path) -> None:
         found = (
             "has control characters in the names of columns: "
             f"{', '.join(map(repr, unprintable[:5]))}. Rename them"
+        )
+    elif patterns:
+        found = (
+            f"has columns whose names read as patterns: {', '.join(map(repr, patterns[:5]))}. "
+            "Take the ^ and $ out of the names"
         )
     if found:
         raise SnapshotError(

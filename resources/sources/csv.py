@@ -1,5 +1,6 @@
 """Rows from delimited text: .csv with `,` `;` tab or `|`, and .tsv."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,14 @@ class CsvSource(FileSource):
     """Delimited UTF-8 text with a header.
 
     Types are those of the first two million cells (10,000 rows at least); a later
-    value of another type is an error when the rows are read, never a null.
+    value of another type is an error when the rows are read, never a null. Numbers
+    with leading zeros, anywhere in the file, are codes: their column stays text.
     """
 
     name = "csv"
     suffixes = (".csv", ".tsv")
 
-    def scan(self, location: Path) -> "pl.LazyFrame":
+    def scan(self, location: Path, *, text_columns: Collection[str] = ()) -> "pl.LazyFrame":
         """Open the rows lazily, with the names and types found; see the port."""
         import polars as pl
 
@@ -41,11 +43,15 @@ class CsvSource(FileSource):
         check_column_names(header, location)
         check_row_lengths(location, separator, len(header))
         types = _infer_types(location, separator, len(header))
+        # Polars leaves doubled quotes in names as they are.
+        names = dict(zip(types, header, strict=True))
+        types |= {own: pl.String() for own, name in names.items() if name in text_columns}
+        coded = _with_leading_zeros(location, separator, types)
+        types |= dict.fromkeys(coded, pl.String())
         frame = pl.scan_csv(
             location, separator=separator, schema=types, try_parse_dates=True, glob=False
         )
-        # Polars leaves doubled quotes in names as they are.
-        return frame.rename(dict(zip(types, header, strict=True)))
+        return frame.rename(names)
 
 
 SOURCE = CsvSource()
@@ -101,3 +107,25 @@ def _infer_types(location: Path, separator: str, n_columns: int) -> "dict[str, p
     ).select(pl.col(dated).str.contains(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}:").all())
     is_iso = texts.collect(engine="streaming").row(0, named=True)
     return {name: dtype if is_iso.get(name, True) else pl.String() for name, dtype in types.items()}
+
+
+def _with_leading_zeros(
+    location: Path, separator: str, types: "dict[str, pl.DataType]"
+) -> list[str]:
+    """Return the number columns that hold codes: as numbers, 01 and 1 would be the same.
+
+    The whole file is read: a code after the rows that types are inferred from would
+    lose its zeros without an error.
+    """
+    import polars as pl
+    import polars.selectors as cs
+
+    numbers = [name for name, dtype in types.items() if dtype.is_numeric()]
+    if not numbers:
+        return []
+    found = (
+        pl.scan_csv(location, separator=separator, infer_schema=False, glob=False)
+        .select(cs.by_name(numbers).str.contains(r"^[+-]?0[0-9]").any())
+        .collect(engine="streaming")
+    )
+    return [name for name, has_zeros in found.row(0, named=True).items() if has_zeros]

@@ -1,5 +1,6 @@
 """Rows from a Parquet file."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ class ParquetSource(FileSource):
     name = "parquet"
     suffixes = (".parquet",)
 
-    def scan(self, location: Path) -> "pl.LazyFrame":
-        """Open the rows lazily, with the names and types found; see the port."""
+    def scan(self, location: Path, *, text_columns: Collection[str] = ()) -> "pl.LazyFrame":
+        """Open the rows lazily, with the types that the file itself names; see the port."""
         import polars as pl
 
         _check_is_whole(read_head(location), location)

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from automl_assets.assets.metadata import fenced
 from automl_assets.assets.submission import submit_request
 from automl_assets.core.inbox import InboxFile
 from automl_assets.core.request import TrainingRequest
@@ -44,10 +45,10 @@ def request_text(name: str = "churn", owner: str = "ann", extra: str = "") -> st
 @pytest.fixture
 def store(tmp_path: Path) -> RequestStore:
     (tmp_path / "churn.csv").write_text("churned\n1\n")
-    (tmp_path / "inbox").mkdir()
+    (tmp_path / "home" / "inbox").mkdir(parents=True)
     return PatientStore(
-        requests_folder=str(tmp_path / "requests"),
-        inbox_folder=str(tmp_path / "inbox"),
+        requests_folder=str(tmp_path / "home" / "requests"),
+        inbox_folder=str(tmp_path / "home" / "inbox"),
         data_roots=[str(tmp_path)],
     )
 
@@ -97,7 +98,8 @@ def note(path: Path) -> str:
 def add_run(
     instance: dg.DagsterInstance, request_id: str, status: dg.DagsterRunStatus
 ) -> dg.DagsterRun:
-    return instance.create_run_for_job(no_job, tags={"dagster/run_key": request_id}, status=status)
+    tags = {"dagster/run_key": request_id, "dagster/partition": request_id}
+    return instance.create_run_for_job(no_job, tags=tags, status=status)
 
 
 def test_the_name_that_dagster_remembers_runs_by_does_not_change() -> None:
@@ -149,7 +151,7 @@ def test_a_run_that_was_made_but_not_queued_is_asked_for_again(
     assert second.run_key == first.run_key
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE])
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS])
 def test_a_file_whose_run_exists_is_removed_and_not_run_again(
     store: RequestStore, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
@@ -160,7 +162,36 @@ def test_a_file_whose_run_exists_is_removed_and_not_run_again(
     result = evaluate(store, instance)
 
     assert not result.run_requests
+    assert result.skip_reason == dg.SkipReason("No new request files.")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(dg.DagsterRunStatus.FAILURE, "failed"), (dg.DagsterRunStatus.CANCELED, "was canceled")],
+)
+def test_a_file_whose_run_ended_badly_is_removed_and_the_tick_says_how_to_go_on(
+    store: RequestStore, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, word: str
+) -> None:
+    path = drop(store, "churn.yaml", request_text())
+    (first,) = evaluate(store, instance).run_requests or []
+    add_run(instance, str(first.run_key), status)
+
+    result = evaluate(store, instance)
+
+    assert not result.run_requests
+    assert f"request {first.run_key} ran already and {word}" in str(result.skip_reason)
+    assert f"`automl resume {first.run_key}`" in str(result.skip_reason)
+    assert not path.exists()
+
+
+def test_how_the_newest_run_ended_counts(store: RequestStore, instance: dg.DagsterInstance) -> None:
+    drop(store, "churn.yaml", request_text())
+    (first,) = evaluate(store, instance).run_requests or []
+    add_run(instance, str(first.run_key), dg.DagsterRunStatus.FAILURE)
+    add_run(instance, str(first.run_key), dg.DagsterRunStatus.SUCCESS)
+
+    assert evaluate(store, instance).skip_reason == dg.SkipReason("No new request files.")
 
 
 def test_two_files_with_the_same_request_are_one_run(
@@ -180,9 +211,12 @@ def test_broken_files_are_reported_beside_them_and_stop_nothing(
     drop(store, "bytes.yaml", "").write_bytes(b"\xff\xfe\x00")
     drop(store, "good.yaml", request_text())
 
-    result = evaluate(store, instance)
+    first, second = evaluate(store, instance), evaluate(store, instance)
 
-    assert [run.tags["automl/owner"] for run in result.run_requests or []] == ["ann"]
+    assert not first.run_requests
+    for name in ("broken.yaml", "nowhere.yaml", "bytes.yaml"):
+        assert f"{name} was rejected" in str(first.skip_reason)
+    assert [run.tags["automl/owner"] for run in second.run_requests or []] == ["ann"]
     assert "did you mean 'target'" in note(broken)
     assert "data.path must name a file" in note(nowhere)
     assert "bytes.yaml" in note(broken.with_name("bytes.yaml"))
@@ -197,6 +231,21 @@ def test_a_tick_without_runs_tells_what_was_rejected_once(
 
     assert "broken.yaml was rejected" in str(first.skip_reason)
     assert "No new request files" in str(second.skip_reason)
+
+
+def test_a_rejection_waits_for_runs_that_were_asked_for_earlier_and_is_then_told(
+    store: RequestStore, instance: dg.DagsterInstance
+) -> None:
+    drop(store, "good.yaml", request_text())
+    broken = drop(store, "newer.yaml", "kind: [")
+
+    (run,) = evaluate(store, instance).run_requests or []
+    assert not broken.with_name("newer.yaml.rejected.txt").exists()
+    add_run(instance, str(run.run_key), dg.DagsterRunStatus.QUEUED)
+    second = evaluate(store, instance)
+
+    assert "newer.yaml was rejected" in str(second.skip_reason)
+    assert "not valid YAML" in note(broken)
 
 
 def test_a_mended_file_is_run(store: RequestStore, instance: dg.DagsterInstance) -> None:
@@ -240,6 +289,13 @@ def test_the_job_submits_a_request_to_the_inbox(
     assert result.success
     (file,) = store.pending(now=datetime.now(UTC))
     assert file.content.decode() == request_text()
+
+
+def test_no_text_gets_out_of_its_fence() -> None:
+    shown = fenced("purpose: ````\n# out", language="yaml").value
+
+    assert shown == "`````yaml\npurpose: ````\n# out\n`````"
+    assert fenced("plain").value == "```\nplain\n```"
 
 
 def test_the_job_fails_with_the_messages_of_a_broken_request(

@@ -101,6 +101,57 @@ def test_a_very_late_value_of_another_type_is_an_error_and_no_null(tmp_path: Pat
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["01", "1"], ["01", "1"]),
+        (["1", "-007"], ["1", "-007"]),
+        (['"01234"', "AB"], ["01234", "AB"]),
+        (["1.5", "00.5"], ["1.5", "00.5"]),
+        (["0", "10"], [0, 10]),
+        (["0.5", "-0.25"], [0.5, -0.25]),
+    ],
+)
+def test_numbers_with_leading_zeros_are_codes_and_stay_text(
+    tmp_path: Path, cells: list[str], expected: list[object]
+) -> None:
+    text = "\n".join(["n,code", *(f"1,{cell}" for cell in cells)])
+
+    frame = read(write(tmp_path, "t.csv", text))
+
+    assert frame["code"].to_list() == expected
+    assert frame["n"].dtype == pl.Int64
+
+
+def test_a_leading_zero_after_the_rows_that_types_are_inferred_from_is_seen(
+    tmp_path: Path,
+) -> None:
+    header = ",".join(f'"c{n}"' for n in range(200))
+    rows = f"{','.join(['1'] * 200)}\n" * 10_500
+    path = write(tmp_path, "t.csv", f"{header}\n{rows}01{',1' * 199}\n")
+
+    frame = read(path)
+
+    assert frame["c0"][-1] == "01"
+    assert frame["c1"].dtype == pl.Int64
+
+
+def test_columns_are_read_as_text_on_demand(tmp_path: Path) -> None:
+    path = write(tmp_path, "t.csv", 'zip,"say ""hi""",day,n\n1234,TRUE,2024-01-02,1\n,,,2\n')
+    texts = ("zip", 'say "hi"', "day", "not there")
+
+    _, frame = open_source(path, text_columns=texts)
+
+    assert frame.collect().rows() == [("1234", "TRUE", "2024-01-02", 1), (None, None, None, 2)]
+
+
+def test_parquet_keeps_its_types_whatever_is_asked_for(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"zip": [1, 2]})
+    path = write(tmp_path, "t.parquet", parquet_bytes(frame))
+
+    assert open_source(path, text_columns=["zip"])[1].collect().equals(frame)
+
+
 def test_files_of_a_thousand_columns_are_read(tmp_path: Path) -> None:
     names = [f"c{n}" for n in range(1_000)]
     path = write(tmp_path, "t.csv", "\n".join([",".join(names), *[",".join(["1"] * 1_000)] * 60]))
@@ -148,6 +199,7 @@ BAD_FILES = {
     "nameless.csv": (b",a,b\n1,2,3\n", "has no name for column 1 of 3"),
     "control.csv": (b'"a\x07",b\n1,2\n', r"control characters in the names of columns: 'a\\x07'"),
     "newline.csv": (b'"a\nb",b\n1,2\n', r"control characters in the names of columns: 'a\\nb'"),
+    "pattern.csv": (b"^a.*$,b\n1,2\n", r"names read as patterns: '\^a\.\*\$'"),
     "short.csv": (b"a,b,c\n1,2,3\n4,5\n6,7,8\n", "has 2 in line 3 and 3 in the header"),
     "long.csv": (b"a,b,c\n1,2,3\n4,5,6,7\n", "has 4 in line 3 and 3 in the header"),
     "short_quoted.csv": (b'a,b\n"1,5",2\n"x"\n', "has 1 in line 3 and 2 in the header"),

@@ -242,16 +242,17 @@ def test_a_subscription_of_another_site_is_refused(dagster_app: ASGIApp) -> None
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
+async def other(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def test_reports_are_served_and_what_lies_beside_them_is_not(tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "churn-0123456789"
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<h1>churn</h1>")
     (folder / "analysis_predictions.parquet").write_text("not for the web")
     (tmp_path / "report.html").write_text("outside")
-
-    async def other(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 418, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
 
     app = Reports(other, tmp_path / "reports")
     path = "/reports/churn-0123456789"
@@ -260,3 +261,9 @@ def test_reports_are_served_and_what_lies_beside_them_is_not(tmp_path: Path) -> 
     assert ask(app, "GET", f"{path}/analysis_predictions.parquet").status == 404
     assert ask(app, "GET", "/reports/../report.html").status == 404
     assert ask(app, "GET", "/runs").status == 418
+
+
+def test_reports_of_a_home_that_has_none_are_not_found(tmp_path: Path) -> None:
+    app = Reports(other, tmp_path / "reports")
+
+    assert ask(app, "GET", "/reports/churn-0123456789/report.html").status == 404

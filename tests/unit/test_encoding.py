@@ -80,6 +80,55 @@ def test_values_of_another_type_are_refused_by_name(
         encoded(new, kind, train)
 
 
+@pytest.mark.parametrize("stored_as", [pl.String, pl.Categorical, pl.Enum(["01234", "AB"])])
+@pytest.mark.parametrize(
+    "new",
+    [
+        pl.Series("zip", [1234, None]),
+        pl.Series("zip", [1234.0, None]),
+        pl.Series("zip", [True, None]),
+        pl.Series("zip", [date(2026, 1, 1), None]),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_a_column_of_texts_takes_texts_only(stored_as: pl.DataType, new: pl.Series) -> None:
+    train = pl.Series("zip", ["01234", "01234", "AB"]).cast(stored_as)
+
+    message = f"'zip' must hold text as in training, but its type is {new.dtype}: .* as text"
+    with pytest.raises(RequestError, match=message):
+        encoded(new, "categorical", train)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pl.Series("zip", [None, None]),
+        pl.Series("zip", [None, float("nan")], dtype=pl.Float64),
+        pl.Series("zip", [None, None], dtype=pl.Int64),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_an_empty_column_of_any_type_is_missing(new: pl.Series) -> None:
+    train = pl.Series("zip", ["01234", "01234", "AB"])
+
+    assert encoded(new, "categorical", train) == [[MISSING, MISSING]]
+
+
+def test_texts_may_be_stored_in_another_way_than_in_training() -> None:
+    train = pl.Series("zip", ["01234", "01234", "AB"])
+
+    assert encoded(train.cast(pl.Categorical), "categorical", train) == [[2.0, 2.0, OTHER]]
+
+
+@pytest.mark.parametrize(
+    "new", [pl.Series("day", [datetime(2026, 1, 31)]), pl.Series("day", ["2026-01-31"])]
+)
+def test_dates_are_the_same_dates_however_they_are_handed_over(new: pl.Series) -> None:
+    train = pl.Series("day", [date(2026, 1, 31)])
+
+    assert encoded(new, "datetime", train) == encoded(train, "datetime")
+
+
 def test_a_missing_column_is_named() -> None:
     column = fit_column(pl.Series("age", [1, 2]), kind="numeric")
     preprocessing = Preprocessing(version="1", columns=(column,))

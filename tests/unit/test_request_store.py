@@ -10,8 +10,8 @@ import pytest
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import parse_request
-from resources.request_store import MAX_BYTES, RequestStore
+from automl_assets.core.request_file import MAX_BYTES, parse_request
+from resources.request_store import RequestStore
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -34,10 +34,10 @@ def soon() -> datetime:
 
 @pytest.fixture
 def store(tmp_path: Path) -> RequestStore:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
+    inbox = tmp_path / "home" / "inbox"
+    inbox.mkdir(parents=True)
     return RequestStore(
-        requests_folder=str(tmp_path / "requests"),
+        requests_folder=str(tmp_path / "home" / "requests"),
         inbox_folder=str(inbox),
         data_roots=[str(tmp_path)],
     )
@@ -133,6 +133,21 @@ def test_of_a_huge_file_one_byte_too_many_is_read(store: RequestStore) -> None:
     assert len(file.content) == MAX_BYTES + 1
 
 
+def test_a_request_of_the_largest_size_is_read_whole_and_a_larger_one_is_refused(
+    store: RequestStore,
+) -> None:
+    fits = f"{request_text()}#".ljust(MAX_BYTES, "x")
+    drop(store, "a.yaml", fits)
+    drop(store, "b.yaml", fits + "x")
+
+    largest, larger = store.pending(now=soon())
+
+    assert largest.content.decode() == fits
+    assert parse_request(largest.content, filename="a.yaml") == parsed(request_text())
+    with pytest.raises(RequestError, match="a request has at most 256 kB"):
+        parse_request(larger.content, filename="b.yaml")
+
+
 def test_a_rejected_file_is_left_alone_until_it_is_written_again(store: RequestStore) -> None:
     path = drop(store, "a.yaml", "kind: [")
     (file,) = store.pending(now=soon())
@@ -214,7 +229,7 @@ def test_requests_accepted_at_the_same_time_are_accepted_once(store: RequestStor
 def test_an_unknown_id_is_answered_with_near_ones(store: RequestStore) -> None:
     known = store.accept(parsed(request_text()), text="", source="cli", now=NOW).request_id
 
-    with pytest.raises(RequestError, match=f"Did you mean '{known}'"):
+    with pytest.raises(RequestError, match=f"Did you mean '{known}'.* `automl list` shows"):
         store.load("churn-0000000000")
 
 
@@ -251,3 +266,13 @@ def test_data_within_the_allowed_folders_pass(store: RequestStore, tmp_path: Pat
     (tmp_path / "churn.csv").write_text("churned\n1\n")
 
     store.check(parsed(request_text()))
+
+
+@pytest.mark.parametrize("path", ["home/store/rows.csv", "link.csv"])
+def test_data_within_the_home_are_refused(store: RequestStore, tmp_path: Path, path: str) -> None:
+    (tmp_path / "home" / "store").mkdir()
+    (tmp_path / "home" / "store" / "rows.csv").write_text("churned\n1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "home" / "store" / "rows.csv")
+
+    with pytest.raises(RequestError, match=r"must lie outside the platform's own folder .*/home"):
+        store.check(parsed(request_text(path=path)))

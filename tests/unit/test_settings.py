@@ -1,0 +1,52 @@
+"""The operator's settings: what requests may read when nobody says it."""
+
+from pathlib import Path
+
+import pytest
+
+from automl_assets.settings import Settings
+
+
+@pytest.fixture
+def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "people" / "ann"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("AUTOML_DATA_ROOTS", raising=False)
+    return folder
+
+
+def test_by_default_requests_read_from_the_folder_that_holds_the_home(user_home: Path) -> None:
+    project = user_home / "project"
+
+    assert Settings(home=project / ".automl").allowed_data_roots == (project,)
+
+
+def test_the_default_home_is_in_the_current_folder(
+    user_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = user_home / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("AUTOML_HOME", raising=False)
+
+    assert Settings().allowed_data_roots == (project,)
+
+
+@pytest.mark.parametrize("home", ["/automl", "~/.automl", "~/../.automl", "~/project/../.automl"])
+def test_a_folder_that_holds_all_that_a_user_has_is_never_the_default(
+    user_home: Path, home: str
+) -> None:
+    assert Settings(home=Path(home)).allowed_data_roots == ()
+
+
+def test_a_link_to_the_users_folder_is_no_way_around(user_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(user_home)
+
+    assert Settings(home=tmp_path / "link" / ".automl").allowed_data_roots == ()
+
+
+def test_the_operator_may_name_any_folder(user_home: Path) -> None:
+    settings = Settings(home=Path("/automl"), data_roots=f"~::{user_home}/data")
+
+    assert settings.allowed_data_roots == (user_home, user_home / "data")
