@@ -131,8 +131,8 @@ def test_a_file_stays_until_its_run_exists_although_its_partition_does(
     store: RequestStore, instance: dg.DagsterInstance
 ) -> None:
     drop(store, "churn.yaml", request_text())
-    first = evaluate(store, instance).run_requests
-    instance.add_dynamic_partitions("training_request", [first[0].partition_key])
+    first = evaluate(store, instance).run_requests or []
+    instance.add_dynamic_partitions("training_request", [str(first[0].partition_key)])
 
     second = evaluate(store, instance).run_requests
 
@@ -241,7 +241,7 @@ def test_a_rejection_waits_for_runs_that_were_asked_for_earlier_and_is_then_told
 
     (run,) = evaluate(store, instance).run_requests or []
     assert not broken.with_name("newer.yaml.rejected.txt").exists()
-    add_run(instance, str(run.run_key), dg.DagsterRunStatus.QUEUED)
+    add_run(instance, str(run.run_key), dg.DagsterRunStatus.STARTED)
     second = evaluate(store, instance)
 
     assert "newer.yaml was rejected" in str(second.skip_reason)
