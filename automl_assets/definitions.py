@@ -65,7 +65,7 @@ def build_adapters(settings: Settings) -> Adapters:
             inbox_folder=str(settings.inbox_folder),
             data_roots=roots,
         ),
-        data_sources=LocalDataSources(roots=roots),
+        data_sources=LocalDataSources(roots=roots, home=str(settings.root)),
         snapshot_store=EmbeddedSnapshotStore(folder=str(settings.store_folder)),
         search_runner=LocalSearchRunner(studies_folder=str(settings.studies_folder)),
         model_registry=MlflowModelRegistry(

@@ -16,6 +16,7 @@ class LocalDataSources(dg.ConfigurableResource, DataSources):
     """Opens local files through the source plugins; see `resources.sources`."""
 
     roots: list[str]
+    home: str
 
     def open(
         self, location: str, *, text_columns: Collection[str] = ()
@@ -23,6 +24,6 @@ class LocalDataSources(dg.ConfigurableResource, DataSources):
         """Find a file as a request names it and open its rows lazily."""
         from resources.sources import locate, open_source
 
-        path = locate(location, tuple(Path(root) for root in self.roots))
+        path = locate(location, tuple(Path(root) for root in self.roots), closed=Path(self.home))
         _, frame = open_source(path, text_columns=text_columns)
         return path, frame

@@ -83,13 +83,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
 
         if request.data.path is None:
             return
-        path = locate(request.data.path, tuple(Path(root) for root in self.data_roots))
-        home = Path(self.requests_folder).parent.resolve()
-        if path.is_relative_to(home):
-            raise RequestError(
-                f"data.path must lie outside the platform's own folder {home}; "
-                f"{request.data.path!r} is inside. Copy the file elsewhere."
-            )
+        roots = tuple(Path(root) for root in self.data_roots)
+        locate(request.data.path, roots, closed=Path(self.requests_folder).parent)
 
     def accept(
         self, request: "TrainingRequest", *, text: str, source: str, now: datetime

@@ -48,21 +48,55 @@ def open_source(
     return source, source.scan(location, text_columns=text_columns)
 
 
-def locate(path_text: str, roots: tuple[Path, ...]) -> Path:
+def locate(path_text: str, roots: tuple[Path, ...], *, closed: Path | None = None) -> Path:
     """Return the file that a request names, if requests may read it.
 
     Args:
         path_text: As the request writes it. A relative path is looked up in
-            each root in turn.
+            each root.
         roots: Folders that requests may read from, absolute.
+        closed: A folder that no request may read, even inside a root: the
+            platform's own, which holds the data of everybody's requests.
 
     Returns:
         The file without links: what was checked is what will be read.
 
     Raises:
-        RequestError: It is outside the roots, missing, or not a regular file.
+        RequestError: It is outside the roots, missing, in two roots, or not a regular file.
     """
+    if not roots:
+        raise RequestError(
+            "Requests may read from the folders that the operator allows, and none is allowed "
+            "yet. Set AUTOML_DATA_ROOTS to the folder of the data."
+        )
     listed = os.pathsep.join(map(str, roots))
+    allowed = _inside(path_text, roots, listed)
+    found = list(dict.fromkeys(path for path in allowed if os.path.lexists(path)))
+    if not found:
+        raise RequestError(
+            f"data.path must name a file. There is no {path_text!r} in {listed}.{_near(allowed)} "
+            "Correct the path, or have the operator add its folder to AUTOML_DATA_ROOTS."
+        )
+    if len(found) > 1:
+        raise RequestError(
+            f"data.path must name one file. {path_text!r} is {' and '.join(map(str, found))}. "
+            "Write the whole path."
+        )
+    if closed is not None and found[0].is_relative_to(closed.resolve()):
+        raise RequestError(
+            f"data.path must lie outside the platform's own folder {closed}; "
+            f"{path_text!r} is inside. Copy the file elsewhere."
+        )
+    if not found[0].is_file():
+        raise RequestError(
+            f"data.path must name a regular file. {path_text!r} is "
+            f"{'a folder' if found[0].is_dir() else 'a device, pipe or socket'}. Name one file."
+        )
+    return found[0]
+
+
+def _inside(path_text: str, roots: tuple[Path, ...], listed: str) -> list[Path]:
+    """Return where the file may be: below a root, with links followed."""
     try:
         # An absolute path replaces the root it is joined to.
         candidates = [(root / path_text).resolve() for root in roots]
@@ -80,18 +114,7 @@ def locate(path_text: str, roots: tuple[Path, ...]) -> Path:
             f"{listed}. {path_text!r} is outside. "
             "Move the file there, or have the operator add its folder to AUTOML_DATA_ROOTS."
         )
-    found = next((path for path in allowed if os.path.lexists(path)), None)
-    if found is None:
-        raise RequestError(
-            f"data.path must name a file. There is no {path_text!r} in {listed}.{_near(allowed)} "
-            "Correct the path, or have the operator add its folder to AUTOML_DATA_ROOTS."
-        )
-    if not found.is_file():
-        raise RequestError(
-            f"data.path must name a regular file. {path_text!r} is "
-            f"{'a folder' if found.is_dir() else 'a device, pipe or socket'}. Name one file."
-        )
-    return found
+    return allowed
 
 
 def _near(missing: list[Path]) -> str:

@@ -307,3 +307,28 @@ def test_impossible_paths_are_refused(tmp_path: Path, path_text: str) -> None:
 
     with pytest.raises(AutoMLError, match=r"data\.path must name a file"):
         locate(path_text, (tmp_path,))
+
+
+def test_a_name_that_two_roots_hold_is_refused(tmp_path: Path) -> None:
+    roots = tuple(tmp_path / name for name in ("one", "two"))
+    for root in roots:
+        root.mkdir()
+        (root / "t.csv").write_text("a\n1\n")
+
+    with pytest.raises(RequestError, match="must name one file.*Write the whole path"):
+        locate("t.csv", roots)
+    assert locate(str(roots[1] / "t.csv"), roots) == roots[1] / "t.csv"
+
+
+def test_the_platforms_own_folder_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / ".automl"
+    home.mkdir()
+    (home / "t.csv").write_text("a\n1\n")
+
+    with pytest.raises(RequestError, match="outside the platform's own folder"):
+        locate(".automl/t.csv", (tmp_path,), closed=home)
+
+
+def test_without_roots_nothing_can_be_read() -> None:
+    with pytest.raises(RequestError, match="none is allowed yet. Set AUTOML_DATA_ROOTS"):
+        locate("t.csv", ())
