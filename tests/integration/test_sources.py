@@ -315,7 +315,7 @@ def test_a_name_that_two_roots_hold_is_refused(tmp_path: Path) -> None:
         root.mkdir()
         (root / "t.csv").write_text("a\n1\n")
 
-    with pytest.raises(RequestError, match="must name one file.*Write the whole path"):
+    with pytest.raises(RequestError, match=r"must name one file.*Write the whole path"):
         locate("t.csv", roots)
     assert locate(str(roots[1] / "t.csv"), roots) == roots[1] / "t.csv"
 
@@ -330,5 +330,5 @@ def test_the_platforms_own_folder_is_closed(tmp_path: Path) -> None:
 
 
 def test_without_roots_nothing_can_be_read() -> None:
-    with pytest.raises(RequestError, match="none is allowed yet. Set AUTOML_DATA_ROOTS"):
+    with pytest.raises(RequestError, match=r"none is allowed yet. Set AUTOML_DATA_ROOTS"):
         locate("t.csv", ())
