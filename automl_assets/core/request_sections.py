@@ -230,7 +230,9 @@ class Search(Section):
         default="tpe", description="Who proposes hyperparameters."
     )
     n_trials: Count | None = Field(
-        default=None, le=100_000, description="Number of trials; such a search can be replayed."
+        default=None,
+        le=100_000,
+        description="Number of trials. With one worker such a search proposes the same trials in every run.",
     )
     time_limit: Duration | None = Field(
         default=None,
@@ -240,7 +242,7 @@ class Search(Section):
     workers: Count | None = Field(
         default=None,
         le=1024,
-        description="Trials at the same time. Default: as many as the operator allows.",
+        description="Trials at the same time. Default: 4, or fewer if the operator allows fewer.",
     )
     select: Literal["best", "simplest_of_tied"] = Field(
         default="best", description="Which of the best candidates wins."

@@ -61,7 +61,8 @@ class SearchStatus:
     seconds_left: float | None
 
 
-DEFAULT_WORKERS = 2
+DEFAULT_WORKERS = 4
+"""More writers wait for each other on SQLite."""
 
 
 def make_plan(
