@@ -232,7 +232,8 @@ class Search(Section):
     n_trials: Count | None = Field(
         default=None,
         le=100_000,
-        description="Number of trials. With one worker such a search proposes the same trials in every run.",
+        description="Number of trials. With one worker such a search proposes the same trials "
+        "in every run.",
     )
     time_limit: Duration | None = Field(
         default=None,
