@@ -108,7 +108,7 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
                 study = open_study(plan, storage)
             search = _Search(plan, url, storage, study, on_progress)
             search.run(folder / "workers")
-            candidates = collect_candidates(study, plan, seconds=search.seconds())
+            candidates = collect_candidates(study, plan, seconds=search.seconds)
             sweep_packages(candidates, Path(plan.artifacts))
         return candidates
 
@@ -149,15 +149,20 @@ class _Search:
         self._on_progress = on_progress
         self._used_before = float(study.user_attrs.get(USED, 0.0))
         self._started = time.monotonic()
+        self.seconds = self._used_before
+        """Time the search used as last told, all attempts together."""
         self._workers: list[_Worker] = []
         self._n_deaths = 0
         self._settled_at_death = -1
 
     def run(self, log_folder: Path) -> None:
         """Supervise until all trials are settled or the time is used."""
-        from automl_assets.core.search.study import is_over
+        from automl_assets.core.search.study import is_over, search_status
 
         self._release("its worker and supervisor died", retry=True)
+        if is_over(search_status(self._study, self._plan, self.seconds)):
+            # Found as it was left: the same search gives the same value, to the second.
+            return
         with ExitStack() as stack:
             stack.callback(self._end)
             while not is_over(status := self._tell()):
@@ -169,16 +174,12 @@ class _Search:
         self._release("ended by the time limit", retry=False)
         self._tell()
 
-    def seconds(self) -> float:
-        """Time the search used, all attempts together."""
-        return self._used_before + time.monotonic() - self._started
-
     def _tell(self) -> SearchStatus:
         from automl_assets.core.search.study import search_status
 
-        seconds = self.seconds()
-        self._study.set_user_attr(USED, seconds)
-        status = search_status(self._study, self._plan, seconds)
+        self.seconds = self._used_before + time.monotonic() - self._started
+        self._study.set_user_attr(USED, self.seconds)
+        status = search_status(self._study, self._plan, self.seconds)
         self._on_progress(status)
         return status
 

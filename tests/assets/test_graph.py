@@ -137,7 +137,8 @@ def test_a_request_becomes_a_model_version_and_a_second_run_finds_it(settings: S
 
     assert first.success
     assert second.success
-    assert first.asset_value("registered_model") == second.asset_value("registered_model")
+    for name in GRAPH:
+        assert first.asset_value(name) == second.asset_value(name)
     snapshot = first.asset_value("data_snapshot")
     assert isinstance(snapshot, DataSnapshot)
     assert snapshot.uri.startswith(f"lakefs://toy/{snapshot.commit_id}/")
