@@ -151,7 +151,7 @@ sys.meta_path.insert(0, NotInstalled)
 import pandas as pd
 from mlflow.pyfunc import load_model
 model = load_model(model_folder, suppress_warnings=True)
-frame = pd.read_csv(csv)
+frame = pd.read_csv(csv, dtype={"zip": str})  # digits that are text
 out = [model.predict(part).to_dict("list") for part in eval(selection, {"frame": frame})]
 import automl_assets
 print(json.dumps({
