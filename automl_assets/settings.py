@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,6 +19,42 @@ class Settings(BaseSettings):
         default="",
         description="Folders that requests may read from, separated by the path separator. "
         "Default: the folder that holds the home, unless the user's home is in that folder too.",
+    )
+    data_urls: str = Field(
+        default="",
+        description="Where requests may download from: starts of URLs such as "
+        "`https://data.example.org/sales/` or `s3://bucket/folder/`, separated by spaces. "
+        "Default: nowhere.",
+    )
+    data_url_private: bool = Field(
+        default=False,
+        description="Whether those hosts may have private addresses, as inside a company.",
+    )
+    max_download_bytes: int = Field(
+        default=50 * 2**30, ge=1, description="Largest download of one request, in bytes."
+    )
+    connections: dict[str, SecretStr] = Field(
+        default={},
+        description="Databases that requests may name, as JSON: name -> SQLAlchemy URL.",
+    )
+    lakefs_endpoint: str | None = Field(
+        default=None,
+        description="A lakeFS server such as `https://lakefs.example.org`. Default: the snapshot "
+        "store is a folder in the home.",
+    )
+    lakefs_access_key_id: str | None = Field(default=None, description="Its access key.")
+    lakefs_secret_access_key: SecretStr | None = Field(default=None, description="Its secret key.")
+    lakefs_storage_namespace: str | None = Field(
+        default=None,
+        description="Where lakeFS keeps the objects of new repositories, such as "
+        "`s3://bucket/automl`; each gets a folder in it.",
+    )
+    lakefs_s3_endpoint: str | None = Field(
+        default=None, description="Its S3 gateway. Default: the server itself."
+    )
+    lakefs_region: str = Field(default="us-east-1", description="Region of the S3 gateway.")
+    lakefs_ca_bundle: Path | None = Field(
+        default=None, description="Certificates to trust, in PEM. Default: those of the system."
     )
     mlflow_tracking_uri: str | None = Field(
         default=None, description="An MLflow server. Default: SQLite and files in the home."
@@ -73,6 +109,11 @@ class Settings(BaseSettings):
     def studies_folder(self) -> Path:
         """Optuna's studies and the candidates' model packages."""
         return self.root / "studies"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Downloads and tables that are not committed yet; swept after their owner died."""
+        return self.root / "scratch"
 
     @property
     def matrices_folder(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from automl_assets.cli import data as data_commands
 from automl_assets.core.errors import AutoMLError, ContractError, RequestError, SearchError
 
 EXIT_BAD_REQUEST, EXIT_NO_MODEL, EXIT_ERROR = 2, 3, 1
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(data_commands.app)
 
 Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
 

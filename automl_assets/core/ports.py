@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from automl_assets.core.request_sections import Data
     from automl_assets.core.search.plan import SearchPlan, SearchStatus
     from automl_assets.core.values import AcceptedRequest, CandidateSet, ModelVersion
 
@@ -39,11 +40,27 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectInfo:
-    """One object at a commit."""
+    """One object at a commit.
+
+    Attributes:
+        sha256: Digest of the bytes; empty for an object that another program
+            put into a repository without telling it.
+        checksum: What the store itself knows the bytes by, such as an ETag; equal
+            bytes that were put twice may have two.
+    """
 
     path: str
     size_bytes: int
     sha256: str
+    checksum: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How one object differs between two commits."""
+
+    path: str
+    kind: Literal["added", "removed", "changed"]
 
 
 class WriteTransaction(ABC):
@@ -60,12 +77,22 @@ class WriteTransaction(ABC):
     def put_bytes(self, path: str, content: bytes) -> None:
         """Add a small object."""
 
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Leave out an object of the branch's head, or one put before, if it is there."""
+
 
 class SnapshotStore(ABC):
     """Tables under version control: repositories, commits, objects.
 
     Methods are safe in threads and processes. What was committed never changes
-    and reads by commit id never see anything else.
+    and reads by commit id never see anything else. A method that changes
+    something may be repeated after a failure whose outcome is unknown.
+
+    All methods raise SnapshotError for what the caller or the data did wrong
+    (no such repository, ref, path or commit; bad names) and ServiceError if a
+    server refuses the credentials or does not answer, after retries. No message
+    holds a secret.
     """
 
     @abstractmethod
@@ -74,7 +101,10 @@ class SnapshotStore(ABC):
 
     @abstractmethod
     def find(self, repository: str, key: str) -> Commit | None:
-        """Return the commit that was written under an idempotency key, if there is one."""
+        """Return the commit that was written under an idempotency key, if there is one.
+
+        A key names its branch: it starts with the branch's name, then `/`.
+        """
 
     @abstractmethod
     def write(
@@ -88,22 +118,23 @@ class SnapshotStore(ABC):
     ) -> AbstractContextManager[WriteTransaction]:
         """Open a transaction on a branch; a clean exit commits, an exception discards.
 
-        The branch is made if it is not there (its first commit has no parent).
-        Objects of the branch's head stay unless their path is put again.
+        The branch is made if it is not there, and then holds nothing but what is
+        put. Objects of the branch's head stay unless their path is put again or
+        removed.
 
         Args:
-            key: Idempotency key. If a commit with this key exists, the exit
-                discards what was put and `commit` is the earlier one.
-            metadata: Kept with the commit, together with the key.
+            key: Idempotency key, `<branch>/…`. If a commit with this key exists, the
+                exit discards what was put and `commit` is the earlier one.
+            metadata: Kept with the commit, together with the key and the content digest.
 
         Raises:
-            SnapshotError: The disk is full or the store cannot be written; the
-                branch is as before.
+            SnapshotError: The disk is full or the store cannot be written, or the
+                transaction changes nothing; the branch is as before.
         """
 
     @abstractmethod
     def resolve(self, repository: str, ref: str) -> Commit:
-        """Return the commit of a commit id or branch name.
+        """Return the commit of a commit id, branch name or tag name.
 
         Raises:
             SnapshotError: There is no such repository or ref; the message
@@ -111,8 +142,8 @@ class SnapshotStore(ABC):
         """
 
     @abstractmethod
-    def objects(self, repository: str, commit_id: str) -> list[ObjectInfo]:
-        """List all objects at a commit, sorted by path."""
+    def objects(self, repository: str, commit_id: str, prefix: str = "") -> list[ObjectInfo]:
+        """List the objects at a commit whose path starts with `prefix`, sorted by path."""
 
     @abstractmethod
     def scan(self, repository: str, commit_id: str, path: str) -> "pl.LazyFrame":
@@ -131,8 +162,65 @@ class SnapshotStore(ABC):
         """
 
     @abstractmethod
+    def download(self, repository: str, commit_id: str, path: str, target: Path) -> None:
+        """Copy an object of any size to a new local file, in pieces; its digest is verified.
+
+        Raises:
+            SnapshotError: No such commit or path, or the bytes changed; there is no file then.
+        """
+
+    @abstractmethod
+    def log(
+        self, repository: str, ref: str, *, limit: int = 100, after: str | None = None
+    ) -> list[Commit]:
+        """Return the commits that led to a ref, newest first.
+
+        Args:
+            limit: At most so many.
+            after: A commit id that an earlier page ended with.
+        """
+
+    @abstractmethod
+    def diff(self, repository: str, left: str, right: str) -> list[Change]:
+        """Return how the objects at ref `right` differ from those at ref `left`, sorted by path."""
+
+    @abstractmethod
+    def branches(self, repository: str) -> dict[str, str]:
+        """Return the commit id of each branch, sorted by name; pins are no branches."""
+
+    @abstractmethod
+    def delete_branch(self, repository: str, branch: str) -> None:
+        """Delete a branch; its commits can still be read. Deleting none does nothing."""
+
+    @abstractmethod
+    def tag(self, repository: str, name: str, commit_id: str) -> None:
+        """Name a commit for good. The same name for the same commit again does nothing.
+
+        Raises:
+            SnapshotError: The name belongs to another commit, or is not valid.
+        """
+
+    @abstractmethod
+    def tags(self, repository: str) -> dict[str, str]:
+        """Return the commit id of each tag, sorted by name."""
+
+    @abstractmethod
+    def merge(self, repository: str, *, source: str, destination: str, message: str) -> Commit:
+        """Bring the changes of branch `source` into branch `destination`, and return its head.
+
+        If there is nothing to bring, the head stays as it is.
+
+        Raises:
+            SnapshotError: Both changed the same path to different content.
+        """
+
+    @abstractmethod
     def pin(self, repository: str, commit_id: str, owner: str) -> None:
         """Keep a commit from garbage collection on behalf of `owner`; idempotent."""
+
+    @abstractmethod
+    def unpin(self, repository: str, commit_id: str, owner: str) -> None:
+        """Release what `owner` pinned; others' pins of the commit stay. Idempotent."""
 
 
 class AcceptedRequests(ABC):
@@ -147,39 +235,73 @@ class AcceptedRequests(ABC):
         """
 
 
+class SourceTable(ABC):
+    """The rows of a source, opened to be read once.
+
+    Attributes:
+        description: How people know the source: a path, URL, `connection/table`
+            or `lakefs://…`; holds no secret.
+        frame: The rows, lazily, in a fixed order, with the names and types found.
+    """
+
+    description: str
+    frame: "pl.LazyFrame"
+
+    @abstractmethod
+    def sha256(self) -> str:
+        """Return the digest that names what is read.
+
+        Of one file: of its bytes. Of several: of the sorted (relative path, digest)
+        pairs as canonical JSON. Of remote objects that are not downloaded: of their
+        sorted (URL, size, ETag). Of an SQL table: of its rows as they were written down.
+        Of a repository: its commit's content digest.
+        """
+
+    @abstractmethod
+    def state(self) -> str:
+        """Return a text that changes if the source does; cheap, asked before and after reading."""
+
+
 class DataSources(ABC):
     """All places that requests may read from."""
 
     @abstractmethod
     def open(
-        self, location: str, *, text_columns: Collection[str] = ()
-    ) -> "tuple[Path, pl.LazyFrame]":
-        """Find a file as a request names it and open its rows lazily.
-
-        Args:
-            text_columns: See `DataSource.scan`.
-
-        Raises:
-            RequestError: The place is outside of what the operator allows.
-            SnapshotError: The file is missing, empty, of another format or unreadable.
-        """
-
-
-class DataSource(ABC):
-    """A place where rows come from."""
-
-    name: str
-
-    @abstractmethod
-    def scan(self, location: Path, *, text_columns: Collection[str] = ()) -> "pl.LazyFrame":
-        """Open the rows lazily, with the names and types found.
+        self, data: "Data", *, text_columns: Collection[str] = ()
+    ) -> AbstractContextManager[SourceTable]:
+        """Open what the `data` section of a request names; the exit removes what was downloaded.
 
         Args:
             text_columns: Columns that are read as the text that stands there, where
                 the format leaves the type open. Names that are not there are ignored.
 
         Raises:
-            SnapshotError: The file is missing, empty, of another format or unreadable.
+            RequestError: The place is outside of what the operator allows, or unknown.
+            SnapshotError: The data are missing, empty, of another format or unreadable.
+            ServiceError: A server does not answer.
+        """
+
+    @abstractmethod
+    def check(self, data: "Data") -> None:
+        """Check without reading rows that requests may read there; raises as `open`."""
+
+    @abstractmethod
+    def pin(self, data: "Data") -> "Data":
+        """Return the section with `ref` resolved to `commit`, where it names a repository.
+
+        Raises:
+            SnapshotError: There is no such repository or ref.
+        """
+
+    @abstractmethod
+    def read_text(self, data: "Data", path: str, *, max_bytes: int) -> str:
+        """Return a small text file that lies with the data, such as a contract.
+
+        For a repository it is an object at the same commit; else a local file in the
+        folders that requests may read from.
+
+        Raises:
+            RequestError: It is outside of them, missing, too large or no UTF-8 text.
         """
 
 

@@ -25,7 +25,7 @@ from automl_assets.core.request_release import (
 )
 from automl_assets.core.request_rules import NOT_SUPPORTED, broken_rules
 from automl_assets.core.request_sections import Data, Model, Search, Section, Split, Task
-from automl_assets.core.request_text import Column, Name, Owner, Prose
+from automl_assets.core.request_text import Column, Name, Owner, Prose, RequestId
 
 SCHEMA_FILE = "automl-v1.schema.json"
 """Name under which the JSON Schema lies beside request files."""
@@ -41,6 +41,9 @@ class TrainingRequest(Section):
     name: Name = Field(description="Name of the registered model.")
     owner: Owner = Field(description="Who asks; must be the one who submits.")
     purpose: Prose = Field(default="", description="What the model is for, in words.")
+    parent: RequestId | None = Field(
+        default=None, description="The request that this one follows, as when data are new."
+    )
     seed: Seed = Field(default=0, description="Decides every random choice.")
     data: Data = Field(description="Where the rows are and what the columns mean.")
     split: Split = Field(
@@ -139,7 +142,9 @@ def request_json_schema() -> dict[str, Any]:
         node = schema
         *sections, key = entry.path.split(".")
         for section in sections:
-            reference = node["properties"][section]["$ref"]
+            described = node["properties"][section]
+            # A section that may be left out is "this or null".
+            reference = described.get("$ref") or described["anyOf"][0]["$ref"]
             node = schema["$defs"][reference.rpartition("/")[2]]
         described = node["properties"][key]
         described["description"] += f" Not supported yet{entry.which}: {entry.cure}."

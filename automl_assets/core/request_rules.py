@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
+from automl_assets.core.errors import RequestError
 from automl_assets.core.request_text import problem, shown
 
 if TYPE_CHECKING:
@@ -42,14 +43,7 @@ class Unsupported:
 
 _REMOVE = "remove the key"
 NOT_SUPPORTED = (
-    Unsupported(path="data.repository", cure="name a file with data.path"),
-    Unsupported(path="data.ref", cure="name a file with data.path"),
-    Unsupported(path="data.table", cure="name a file with data.path"),
-    Unsupported(path="data.available_at", cure="exclude columns known too late"),
-    Unsupported(path="data.rows.where", cure="filter the file before, or use rows.from and until"),
-    Unsupported(path="data.expect", cure=_REMOVE),
-    Unsupported(path="data.privacy", cure="exclude personal columns with features.exclude"),
-    Unsupported(path="split.strategy", value="column", cure="use time, group or random"),
+    Unsupported(path="data.privacy.k_anonymity", cure=_REMOVE),
     Unsupported(path="task.cost", cure=_REMOVE),
     Unsupported(path="model.fix", cure=_REMOVE),
     Unsupported(path="model.search", cure=_REMOVE),
@@ -68,7 +62,9 @@ NOT_SUPPORTED = (
     Unsupported(path="resources.max_cost", cure="set search.time_limit"),
     Unsupported(path="approval", cure=_REMOVE),
     Unsupported(path="deploy", cure=_REMOVE),
-    Unsupported(path="monitor", cure=_REMOVE),
+    Unsupported(path="monitor.labels_after", cure=_REMOVE),
+    Unsupported(path="monitor.retrain_when.drift_psi", cure="write data: new_commit"),
+    Unsupported(path="monitor.retrain_when.metric_drop", cure="write data: new_commit"),
     Unsupported(path="version", cure=_REMOVE),
 )
 """The one list of what is refused for now; each later version makes it shorter."""
@@ -95,7 +91,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def broken_rules(request: "TrainingRequest") -> Iterator[Finding]:
     """Yield every rule that a well-formed request breaks."""
-    for rule in (_data, _rows, _split, _task, _families, _hyperparameters, _approval, _leakage):
+    rules = (
+        *(_places, _data, _known_late, _rows, _where, _split, _task, _families),
+        *(_hyperparameters, _approval, _leakage, _retraining),
+    )
+    for rule in rules:
         for loc, message in rule(request):
             yield Finding(loc, problem(RULE, message))
     for entry in NOT_SUPPORTED:
@@ -111,10 +111,12 @@ def field_named(section: "type[Section]", key: str) -> str | None:
 
 
 def _asks_for(request: "TrainingRequest", entry: Unsupported) -> bool:
-    section: Section = request
+    section: Section | None = request
     *sections, key = entry.path.split(".")
     for name in sections:
         section = getattr(section, name)
+        if section is None:
+            return False
     name = field_named(type(section), key) or key
     value: Any = getattr(section, name)
     if entry.value is not None:
@@ -124,10 +126,6 @@ def _asks_for(request: "TrainingRequest", entry: Unsupported) -> bool:
 
 def _data(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
     data = request.data
-    if data.path is None and data.repository is None:
-        yield ("data",), "say where the rows are; found neither 'path' nor 'repository'; add 'path'"
-    if data.path is not None and data.repository is not None:
-        yield ("data",), "rows come from one place; found 'path' and 'repository'; keep one of them"
     for role in ("id", "time", "group"):
         if getattr(data, role) == data.target:
             yield (
@@ -151,6 +149,75 @@ def _data(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
             ("data",),
             f"'positive' names a value of a binary target, but task.type is "
             f"{request.task.type!r}; remove one of them",
+        )
+
+
+def _places(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
+    data, loc = request.data, ("data",)
+    places = [key for key in ("path", "connection", "repository") if getattr(data, key) is not None]
+    if not places:
+        yield (
+            loc,
+            "say where the rows are; found none of 'path', 'connection' and 'repository'; "
+            "add 'path'",
+        )
+    if len(places) > 1:
+        found = " and ".join(map(repr, places))
+        yield loc, f"rows come from one place; found {found}; keep one of them"
+    if places in (["connection"], ["repository"]) and data.table is None:
+        yield loc, f"{places[0]!r} holds many tables; found no 'table'; name one"
+    for key, owners in _PLACE_KEYS.items():
+        if getattr(data, key) is not None and places and places[0] not in owners:
+            yield loc, f"{key!r} belongs to {' or '.join(owners)}, not to {places[0]!r}; remove it"
+
+
+_PLACE_KEYS = {
+    "table": ("connection", "repository"),
+    "ref": ("repository",),
+    "commit": ("repository",),
+    "sha256": ("path",),
+}
+
+
+def _known_late(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
+    data = request.data
+    if data.available_at and data.time is None:
+        yield (
+            ("data", "available_at"),
+            "what was known when is compared with data.time, and there is none; add data.time",
+        )
+    for column in sorted({data.target, data.time} & set(data.available_at)):
+        yield (
+            ("data", "available_at"),
+            f"{column!r} is no feature, so it needs no 'available_at'; remove it",
+        )
+
+
+def _where(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
+    if request.data.rows.where is None:
+        return
+    # Imported here: the parser takes longer to load than a request without a predicate to check.
+    from automl_assets.core.predicate import parse_predicate
+
+    try:
+        parse_predicate(request.data.rows.where)
+    except RequestError as error:
+        yield ("data", "rows", "where"), str(error)
+
+
+def _retraining(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
+    when = request.monitor.retrain_when if request.monitor else None
+    if when is None:
+        return
+    if when.data is not None and request.data.repository is None:
+        yield (
+            ("monitor", "retrain_when"),
+            "a new commit needs a repository to look at; found no data.repository; add it",
+        )
+    if when.data is None and when.at_most_every is not None:
+        yield (
+            ("monitor", "retrain_when"),
+            "'at_most_every' limits 'data: new_commit', which is not asked for; add it",
         )
 
 
@@ -190,6 +257,13 @@ def _split(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
                 f"strategy {column!r} needs the column to split by; found no data.{column}; "
                 "add it, or remove the key 'strategy'",
             )
+    if (split.strategy == "column") != (split.column is not None):
+        yield (
+            ("split",),
+            "strategy 'column' and the key 'column' need each other; found one; add the other",
+        )
+    if split.column is not None and split.column in (request.data.target, request.data.id):
+        yield ("split",), f"{split.column!r} has another role already; name another column"
 
 
 def _leakage(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:

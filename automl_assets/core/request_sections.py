@@ -4,7 +4,7 @@ Here is only the shape: keys, types, bounds, defaults. What must hold between
 keys, and what this version does not act on yet, is in `request_rules`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,7 @@ from automl_assets.core.request_numbers import (
 from automl_assets.core.request_text import Column, Currency, Line, Name, Parameter, Sha256
 
 Family = Column
+Folds = Annotated[int, Field(strict=True, ge=2, le=20)]
 MetricName = Column
 
 DEFAULT_TIME_LIMIT = 120.0
@@ -52,6 +53,12 @@ class Features(Section):
         max_length=5000,
         description="Column names or patterns that never become features; wins over include.",
     )
+    keep: tuple[Column, ...] = Field(
+        default=(),
+        max_length=5000,
+        description="Columns that stay features although they look like a leak, an identifier or "
+        "personal data: they are known before the prediction, and may be used.",
+    )
 
 
 class Sample(Section):
@@ -73,7 +80,12 @@ class Rows(Section):
         default=None, description="Moment of data.time at which to stop, exclusive."
     )
     where: Line | None = Field(
-        default=None, description="A predicate over columns, such as `tenure_days >= 30`."
+        default=None,
+        description="A predicate over columns, such as `tenure_days >= 30 AND plan IN ('a', 'b')`.",
+    )
+    duplicates: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="What to do about rows that equal an earlier row in every column that is kept.",
     )
     sample: Sample = Field(
         default=Sample.model_construct(), description="Keep a random part of the rows."
@@ -96,13 +108,25 @@ class Data(Section):
 
     path: Line | None = Field(
         default=None,
-        description="A CSV or Parquet file in one of the folders that the operator allows.",
+        description="A CSV, TSV, Parquet or NDJSON file, a pattern such as `sales/*.parquet`, or a "
+        "partitioned folder, in one of the folders that the operator allows; or a URL (https, s3, "
+        "gs) below one that the operator allows.",
+    )
+    connection: Name | None = Field(
+        default=None, description="A database that the operator has named; `table` names the table."
     )
     repository: Name | None = Field(default=None, description="Repository of the snapshot store.")
     ref: Line | None = Field(
-        default=None, description="Branch, tag or commit; resolved once to a commit."
+        default=None,
+        description="Branch, tag or commit; resolved once to `commit`. Default: main.",
     )
-    table: Line | None = Field(default=None, description="Path of the table in the repository.")
+    commit: Sha256 | None = Field(
+        default=None, description="The commit that `ref` stood for when the request was accepted."
+    )
+    table: Line | None = Field(
+        default=None,
+        description="Parquet file or folder in the repository, or `schema.table` of the database.",
+    )
     sha256: Sha256 | None = Field(
         default=None,
         description="Digest of the source file; a file that changed since is refused.",
@@ -128,7 +152,9 @@ class Data(Section):
         default=Features.model_construct(), description="Which columns become features."
     )
     rows: Rows = Field(default=Rows.model_construct(), description="Which rows are used.")
-    expect: Line | None = Field(default=None, description="File with the expected columns.")
+    expect: Line | None = Field(
+        default=None, description="File with the data contract: what the columns must hold."
+    )
     privacy: Privacy | None = Field(default=None, description="What happens to personal data.")
 
 
@@ -140,6 +166,12 @@ class Split(Section):
         description="How rows are dealt out. Default: time if data.time is given, else group if "
         "data.group is, else random.",
     )
+    column: Column | None = Field(
+        default=None,
+        description="For strategy `column`: holds train, validation, calibration or analysis in "
+        "each row; never a feature.",
+    )
+    folds: Folds = Field(default=5, description="Folds inside train, for out-of-fold encodings.")
     validation: Part = Field(default=0.15, description="Share that the search is scored on.")
     calibration: Part = Field(default=0.10, description="Share that probabilities are tuned on.")
     analysis: Part = Field(

@@ -95,6 +95,10 @@ Prose = Annotated[
         "use up to 4000 characters without control characters",
     ),
 ]
+RequestId = Annotated[
+    str,
+    Matching(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{10}", "write a request id like churn-4c1f2a90b3"),
+]
 Sha256 = Annotated[str, Matching(r"[0-9a-f]{64}", "use 64 hexadecimal digits in small letters")]
 Memory = Annotated[str, Matching(r"[1-9][0-9]{0,6}[MGT]i", "write a size like 512Mi or 32Gi")]
 Money = Annotated[

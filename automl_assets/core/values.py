@@ -16,6 +16,9 @@ ColumnKind = Literal["numeric", "boolean", "categorical", "datetime"]
 
 PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "analysis")
 
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+"""Where a profile gives the quantiles of a column."""
+
 
 class Value(BaseModel):
     """A frozen value that is stored as JSON."""
@@ -47,6 +50,42 @@ class ColumnProfile(Value):
     minimum: str | None = None
     maximum: str | None = None
     mean: float | None = None
+    std: float | None = None
+    quantiles: tuple[float, ...] = Field(
+        default=(), description="At `QUANTILES`, within half a percent of rank; numbers only."
+    )
+    top: tuple[tuple[str, int], ...] = Field(
+        default=(), description="Most frequent texts and their rows, most frequent first."
+    )
+    holds: str = Field(
+        default="",
+        description="What the values look like beyond their type: `dates`, `0/1`, `numbers`, "
+        "`identifiers`, or nothing.",
+    )
+
+
+class Finding(Value):
+    """Something about the data that a person should know before trusting a model.
+
+    `dropped` columns do not become features; `kept` ones were named under
+    `features.keep`; `warned` ones stay and are told; `blocked` ones stop the run.
+    """
+
+    rule: str = Field(description="For example `single feature`, `personal data`.")
+    column: str = Field(default="", description="Empty where it is not about one column.")
+    action: Literal["dropped", "kept", "warned", "blocked"]
+    value: float | None = Field(default=None, description="The number that the rule looks at.")
+    limit: float | None = Field(default=None, description="Where the rule begins.")
+    detail: str = Field(description="A sentence with the numbers, and the cure.")
+
+
+class PeriodCount(Value):
+    """The target in one stretch of time."""
+
+    period: str
+    n_rows: int
+    class_counts: tuple[int, ...] = ()
+    mean: float | None = None
 
 
 class DroppedColumn(Value):
@@ -70,6 +109,13 @@ class TableProfile(Value):
     features: tuple[str, ...] = Field(description="Columns that become features, in table order.")
     dropped: tuple[DroppedColumn, ...]
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = Field(
+        default=(), description="Suspected leaks and personal data, with what was done."
+    )
+    n_duplicates: int = Field(default=0, description="Rows that equal an earlier row.")
+    target_over_time: tuple[PeriodCount, ...] = Field(
+        default=(), description="Oldest first; empty without data.time."
+    )
 
     def column(self, name: str) -> ColumnProfile:
         """Return the profile of one column."""
@@ -94,6 +140,12 @@ class DataSnapshot(Value):
     source_sha256: str
     rows: tuple[RowStep, ...] = Field(description="Waterfall from the source to the snapshot.")
     profile: TableProfile
+    source_commit: str = Field(
+        default="", description="Commit of the source, where it is a repository."
+    )
+    contract_path: str = Field(
+        default="", description="Object at the commit that holds the contract, if there is one."
+    )
 
     @property
     def uri(self) -> str:
@@ -113,6 +165,8 @@ class SplitPart(Value):
     n_rows: int
     path: str
     sha256: str
+    class_counts: tuple[int, ...] = Field(default=(), description="In class order.")
+    target_mean: float | None = Field(default=None, description="Of a regression target.")
 
 
 class Split(Value):
@@ -126,6 +180,10 @@ class Split(Value):
     preprocessing_version: str = Field(description="Digest of the preprocessing code.")
     matrix_id: str = Field(description="Name of the folder that holds the encoded matrix.")
     feature_names: tuple[str, ...]
+    n_folds: int = Field(default=0, description="Folds inside train; column `fold` of its rows.")
+    findings: tuple[Finding, ...] = Field(
+        default=(), description="What the parts share or differ in."
+    )
 
     def part(self, name: Part) -> SplitPart:
         """Return one part."""
