@@ -6,16 +6,18 @@ import dagster as dg
 
 from automl_assets.assets import data, evaluation, intake, release, search
 from automl_assets.assets.submission import submit_request
-from automl_assets.checks.data import data_contract
-from automl_assets.core.ports import Progress
+from automl_assets.checks.data import data_contract, split_comparison
+from automl_assets.core.ports import Progress, SnapshotStore
 from automl_assets.core.search.plan import SearchStatus
+from automl_assets.sensors.new_data import new_data
 from automl_assets.sensors.requests import request_files
 from automl_assets.settings import Settings
-from resources.data_sources import LocalDataSources
+from resources.data_sources import ConfiguredDataSources
 from resources.model_registry import MlflowModelRegistry
 from resources.request_store import RequestStore
 from resources.search_runner.local import LocalSearchRunner
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
+from resources.snapshot_store.lakefs import LakeFSSnapshotStore
 from resources.value_store import JsonValueStore
 
 TRAIN_JOB = "train"
@@ -49,24 +51,48 @@ class Adapters:
 
     io_manager: JsonValueStore
     request_store: RequestStore
-    data_sources: LocalDataSources
-    snapshot_store: EmbeddedSnapshotStore
+    data_sources: ConfiguredDataSources
+    snapshot_store: SnapshotStore
     search_runner: LocalSearchRunner
     model_registry: MlflowModelRegistry
 
 
+def build_snapshot_store(settings: Settings) -> SnapshotStore:
+    """Return lakeFS where the operator has one, else a folder in the home."""
+    # Any of them: a forgotten endpoint must be an error and not silently a folder.
+    uses_lakefs = any(
+        (
+            settings.lakefs_endpoint,
+            settings.lakefs_access_key_id,
+            settings.lakefs_secret_access_key,
+            settings.lakefs_storage_namespace,
+        )
+    )
+    if not uses_lakefs:
+        return EmbeddedSnapshotStore(folder=str(settings.store_folder))
+    return LakeFSSnapshotStore.from_settings(settings)
+
+
 def build_adapters(settings: Settings) -> Adapters:
     """Choose and configure the adapters for the settings."""
-    roots = [str(root) for root in settings.allowed_data_roots]
+    snapshot_store = build_snapshot_store(settings)
     return Adapters(
         io_manager=JsonValueStore(folder=str(settings.values_folder)),
         request_store=RequestStore(
             requests_folder=str(settings.requests_folder),
             inbox_folder=str(settings.inbox_folder),
-            data_roots=roots,
         ),
-        data_sources=LocalDataSources(roots=roots, home=str(settings.root)),
-        snapshot_store=EmbeddedSnapshotStore(folder=str(settings.store_folder)),
+        data_sources=ConfiguredDataSources(
+            roots=settings.allowed_data_roots,
+            home=settings.root,
+            scratch=settings.scratch_folder,
+            url_prefixes=tuple(settings.data_urls.split()),
+            allow_private_addresses=settings.data_url_private,
+            max_download_bytes=settings.max_download_bytes,
+            connections=settings.connections,
+            snapshot_store=snapshot_store,
+        ),
+        snapshot_store=snapshot_store,
         search_runner=LocalSearchRunner(studies_folder=str(settings.studies_folder)),
         model_registry=MlflowModelRegistry(
             tracking_uri=settings.tracking_uri,
@@ -87,7 +113,7 @@ def build_definitions(settings: Settings, progress: Progress | None = None) -> d
     assets = dg.load_assets_from_modules([intake, data, search, evaluation, release])
     return dg.Definitions(
         assets=assets,
-        asset_checks=[data_contract],
+        asset_checks=[data_contract, split_comparison],
         jobs=[
             dg.define_asset_job(
                 TRAIN_JOB,
@@ -97,7 +123,7 @@ def build_definitions(settings: Settings, progress: Progress | None = None) -> d
             ),
             submit_request,
         ],
-        sensors=[request_files],
+        sensors=[request_files, new_data],
         resources={
             "settings": settings,
             "progress": progress or LogProgress(),

@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     )
     lakefs_region: str = Field(default="us-east-1", description="Region of the S3 gateway.")
     lakefs_ca_bundle: Path | None = Field(
-        default=None, description="Certificates to trust, in PEM. Default: those of the system."
+        default=None,
+        description="Certificates to trust, in PEM; tables are scanned with those of "
+        "SSL_CERT_FILE, so set that, too. Default: those of the system.",
     )
     mlflow_tracking_uri: str | None = Field(
         default=None, description="An MLflow server. Default: SQLite and files in the home."

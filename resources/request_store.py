@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import fsync_path, publish_text, publishing
@@ -39,11 +38,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
 
     requests_folder: str
     inbox_folder: str
-    data_roots: list[str] = Field(
-        default=[], description="Folders that requests may read from; see `LocalDataSources`."
-    )
 
-    def submit(self, text: str, filename: str) -> Path:
+    def submit(self, text: str, filename: str, *, again: bool = True) -> Path:
         """Put a request into the inbox; the same text gets the same name."""
         name = Path(filename)
         if name.suffix not in SUFFIXES or name.name.startswith("."):
@@ -53,7 +49,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
             )
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         path = Path(self.inbox_folder) / f"{name.stem}.{digest}{name.suffix}"
-        publish_text(path, text)
+        if again or not path.exists():
+            publish_text(path, text)
         return path
 
     def pending(self, *, now: datetime, limit: int = 50) -> list[InboxFile]:
@@ -74,20 +71,14 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
         time.sleep(LOOK_SECONDS)
         return [file for file in looks if _look(file.path) == file]
 
-    def check(self, request: "TrainingRequest") -> None:
-        """Check that the file a request names can be found in the allowed folders.
-
-        The home is never among them: it holds the data of everybody's requests.
-        """
-        from resources.sources import locate
-
-        if request.data.path is None:
-            return
-        roots = tuple(Path(root) for root in self.data_roots)
-        locate(request.data.path, roots, closed=Path(self.requests_folder).parent)
-
     def accept(
-        self, request: "TrainingRequest", *, text: str, source: str, now: datetime
+        self,
+        request: "TrainingRequest",
+        *,
+        text: str,
+        source: str,
+        now: datetime,
+        data_commit: str = "",
     ) -> AcceptedRequest:
         """Keep a request for good; the first acceptance wins and is returned ever after."""
         accepted = AcceptedRequest(
@@ -95,6 +86,7 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
             request_sha256=request.sha256,
             accepted_at=now.astimezone(UTC).isoformat(timespec="seconds"),
             request=request,
+            data_commit=data_commit,
         )
         files = {
             "request.yaml": text,
@@ -102,7 +94,49 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
             "source.txt": source + "\n",
         }
         _publish_folder(Path(self.requests_folder) / accepted.request_id, files)
-        return self.load(accepted.request_id)
+        accepted = self._read(accepted.request_id)
+        self._watch(accepted)
+        return accepted
+
+    def is_known(self, request_id: str) -> bool:
+        """Return whether a request with this id was accepted."""
+        return (Path(self.requests_folder) / Path(request_id).name / "accepted.json").is_file()
+
+    def templates(self) -> list[AcceptedRequest]:
+        """Return the newest request of each model name that asks for retraining."""
+        try:
+            names = sorted(os.listdir(self._templates_folder))
+        except FileNotFoundError:
+            return []
+        newest = [
+            self._read((self._templates_folder / name).read_text(encoding="utf-8").strip())
+            for name in names
+            if not name.startswith(".")
+        ]
+        return [accepted for accepted in newest if _asks_for_retraining(accepted)]
+
+    @property
+    def _templates_folder(self) -> Path:
+        # Hidden, so that no request id is taken for it. One small file a model name: a tick
+        # of the sensor must not read every request that was ever accepted.
+        return Path(self.requests_folder) / ".newest"
+
+    def _watch(self, accepted: AcceptedRequest) -> None:
+        """Note the newest request of a name, from the first one that asks for retraining on."""
+        file = self._templates_folder / accepted.request.name
+        try:
+            known = self._read(file.read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            if not _asks_for_retraining(accepted):
+                return
+        else:
+            if known.accepted_at > accepted.accepted_at:
+                return
+        publish_text(file, accepted.request_id + "\n")
+
+    def _read(self, request_id: str) -> AcceptedRequest:
+        path = Path(self.requests_folder) / request_id / "accepted.json"
+        return AcceptedRequest.model_validate_json(path.read_text(encoding="utf-8"))
 
     def load(self, request_id: str) -> AcceptedRequest:
         """Return an accepted request."""
@@ -115,8 +149,7 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
                 f"A request is named by its id; {request_id!r} is not among the {len(known)} "
                 f"accepted in {self.requests_folder}.{hint} `automl list` shows them all."
             )
-        path = Path(self.requests_folder) / request_id / "accepted.json"
-        return AcceptedRequest.model_validate_json(path.read_text(encoding="utf-8"))
+        return self._read(request_id)
 
     def text(self, request_id: str) -> str:
         """Return an accepted request as it was written.
@@ -207,6 +240,12 @@ def _read(path: Path, status: os.stat_result) -> tuple[bytes, str | None]:
         if not os.path.samestat(status, os.fstat(file.fileno())):
             raise FileNotFoundError(path)  # replaced just now: look again on the next tick
         return file.read(MAX_BYTES + 1), None
+
+
+def _asks_for_retraining(accepted: AcceptedRequest) -> bool:
+    monitor = accepted.request.monitor
+    when = monitor.retrain_when if monitor else None
+    return when is not None and when.data is not None
 
 
 def _note(path: Path) -> Path:

@@ -1,10 +1,15 @@
 """The data of a request: an immutable table, and its four parts."""
 
+from itertools import pairwise
+
 import dagster as dg
 
 from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import snapshot_metadata, split_metadata
-from automl_assets.core.ingest import find_snapshot, ingest
+from automl_assets.core.ingest import current_snapshot, ingest
+from automl_assets.core.intake import read_contract
+from automl_assets.core.leakage import refuse_blocked
+from automl_assets.core.part_comparison import summarise_parts
 from automl_assets.core.ports import DataSources, Progress, SnapshotStore
 from automl_assets.core.prepare import make_split
 from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split
@@ -31,17 +36,22 @@ def data_snapshot(
     Read once and profiled as they were written. What the source becomes later
     does not matter to this request.
     """
-    snapshot = find_snapshot(training_request, store=snapshot_store)
+    snapshot = current_snapshot(training_request, sources=data_sources, store=snapshot_store)
     if snapshot is None:
-        source, frame = data_sources.open(str(training_request.request.data.path))
-        snapshot = ingest(
-            training_request,
-            source=source,
-            frame=frame,
-            store=snapshot_store,
-            scratch=settings.root / "scratch",
-        )
+        columns = list(filter(None, [training_request.request.split.column]))
+        with data_sources.open(training_request.data, columns=columns) as source:
+            for warning in source.warnings:
+                progress.stage("warning", warning)
+            snapshot = ingest(
+                training_request,
+                source=source,
+                store=snapshot_store,
+                scratch=settings.scratch_folder,
+                contract=read_contract(training_request.data, data_sources),
+            )
     progress.stage("read", describe_snapshot(snapshot))
+    for step, n_rows in left_out(snapshot):
+        progress.stage("left out", f"{n_rows:,} rows by {step}")
     for dropped in snapshot.profile.dropped:
         progress.stage("dropped", f"{dropped.name}: {dropped.reason}")
     for warning in snapshot.profile.warnings:
@@ -51,6 +61,15 @@ def data_snapshot(
         data_version=dg.DataVersion(snapshot.content_sha256),
         metadata=snapshot_metadata(snapshot, training_request.request.data.target),
     )
+
+
+def left_out(snapshot: DataSnapshot) -> list[tuple[str, int]]:
+    """Return the steps of reading that left rows out, with their number."""
+    return [
+        (step.step, before.n_rows - step.n_rows)
+        for before, step in pairwise(snapshot.rows)
+        if step.n_rows < before.n_rows
+    ]
 
 
 def describe_snapshot(snapshot: DataSnapshot) -> str:
@@ -80,14 +99,24 @@ def splits(
     Train is fitted on, validation chooses, calibration is kept for
     probabilities, analysis is looked at once, when the winner is known.
     """
-    split = make_split(
-        training_request, data_snapshot, store=snapshot_store, matrices=settings.matrices_folder
+    matrices = settings.matrices_folder
+    split = make_split(training_request, data_snapshot, store=snapshot_store, matrices=matrices)
+    same = summarise_parts(
+        data_snapshot,
+        split,
+        training_request.request,
+        store=snapshot_store,
+        scratch=settings.scratch_folder,
     )
+    refuse_blocked(same.findings)
+    split = split.model_copy(update={"findings": (*split.findings, *same.findings)})
+    for finding in split.findings:
+        progress.stage(finding.action, finding.detail)
     sizes = {part.part: part.n_rows for part in split.parts}
     shares = " / ".join(f"{part} {n / data_snapshot.n_rows:.0%}" for part, n in sizes.items())
     progress.stage("split", f"{split.strategy}: {shares}")
     return dg.MaterializeResult(
         value=split,
         data_version=dg.DataVersion(split.matrix_id),
-        metadata=split_metadata(split),
+        metadata=split_metadata(split, data_snapshot.profile, same),
     )

@@ -1,42 +1,34 @@
 """What people see of each asset in Dagit: tables, links and digests."""
 
 import base64
-import re
 from collections.abc import Mapping
 
 import dagster as dg
 
 from automl_assets.core.families import Params
+from automl_assets.core.part_comparison import PartComparison
 from automl_assets.core.search.history import history_png
 from automl_assets.core.values import (
     AcceptedRequest,
     CandidateSet,
     DataSnapshot,
     EvaluationReport,
+    Finding,
     ModelVersion,
+    PeriodCount,
     Split,
+    SplitPart,
+    TableProfile,
 )
+from automl_assets.dagit import Metadata, fenced, table
 
 N_COLUMNS_SHOWN = 200
 N_CANDIDATES_SHOWN = 50
-
-Metadata = dict[str, dg.MetadataValue | str | int | float]
-
-
-def _table(rows: list[dict[str, str | int]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
 
 
 def _params_text(params: Params) -> str:
     shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in params.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def fenced(text: str, *, language: str = "") -> dg.MarkdownMetadataValue:
-    """Show text as it is: no run of backticks in it can end the fence around it."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return dg.MetadataValue.md(f"{fence}{language}\n{text}\n{fence}")
 
 
 def request_metadata(accepted: AcceptedRequest) -> Metadata:
@@ -56,21 +48,38 @@ def snapshot_metadata(snapshot: DataSnapshot, target: str) -> Metadata:
     """The commit, the waterfall of rows, and what each column holds."""
     reasons = {dropped.name: f"dropped: {dropped.reason}" for dropped in snapshot.profile.dropped}
     roles = {**reasons, **dict.fromkeys(snapshot.profile.features, "feature"), target: "target"}
+    profile = snapshot.profile
+    found = {"findings": table([_finding_row(item) for item in profile.findings])}
+    over_time = {
+        "target_over_time": table(
+            [
+                {"period": item.period, "rows": item.n_rows, "target": _target_text(item, profile)}
+                for item in profile.target_over_time
+            ]
+        )
+    }
     return {
         "dagster/row_count": snapshot.n_rows,
         "uri": snapshot.uri,
         "data_commit": snapshot.commit_id,
         "content_sha256": snapshot.content_sha256,
         "source": snapshot.source,
-        "task": snapshot.profile.task_type,
-        "rows": _table([{"step": step.step, "rows": step.n_rows} for step in snapshot.rows]),
-        "columns": _table(
+        "source_sha256": snapshot.source_sha256,
+        "task": profile.task_type,
+        "duplicates": profile.n_duplicates,
+        **(found if profile.findings else {}),
+        **(over_time if profile.target_over_time else {}),
+        "rows": table([{"step": step.step, "rows": step.n_rows} for step in snapshot.rows]),
+        "columns": table(
             [
                 {
                     "column": column.name,
                     "type": column.dtype,
+                    "holds": column.holds,
                     "nulls": column.n_nulls,
                     "distinct": column.n_distinct,
+                    "from": column.minimum or "",
+                    "to": column.maximum or "",
                     "role": roles.get(column.name, "not used"),
                 }
                 for column in snapshot.profile.columns[:N_COLUMNS_SHOWN]
@@ -79,18 +88,58 @@ def snapshot_metadata(snapshot: DataSnapshot, target: str) -> Metadata:
     }
 
 
-def split_metadata(split: Split) -> Metadata:
-    """The parts with their rows and digests."""
+def _finding_row(finding: Finding) -> dict[str, str | int]:
+    return {
+        "rule": finding.rule,
+        "column": finding.column,
+        "what was done": finding.action,
+        "detail": finding.detail,
+    }
+
+
+def _target_text(item: PeriodCount | SplitPart, profile: TableProfile) -> str:
+    """Return the share of the last class (the positive one), all classes, or the mean."""
+    mean = item.mean if isinstance(item, PeriodCount) else item.target_mean
+    if mean is not None:
+        return f"mean {mean:.6g}"
+    counts = zip(profile.classes, item.class_counts, strict=False)
+    shares = [f"{name} {count / max(item.n_rows, 1):.1%}" for name, count in counts]
+    return ", ".join(shares[-1:] if profile.task_type == "binary" else shares[:10])
+
+
+def _comparison_rows(same: PartComparison) -> list[dict[str, str | int]]:
+    told = {score.part: score for score in same.domain}
+    rows: list[dict[str, str | int]] = []
+    for part, copies in same.copies.items():
+        score = told.get(part)
+        auc = f"{score.auc:.3f} [{score.low:.3f}, {score.high:.3f}]" if score else "not measured"
+        columns = ", ".join(score.columns) if score else ""
+        rows.append(
+            {"part": part, "copies of train": copies, "told from train": auc, "by": columns}
+        )
+    return rows
+
+
+def split_metadata(split: Split, profile: TableProfile, same: PartComparison) -> Metadata:
+    """The parts with their rows, targets and digests, and what they share or differ in."""
     return {
         "dagster/row_count": sum(part.n_rows for part in split.parts),
         "strategy": split.strategy,
         "seed": split.seed,
-        "parts": _table(
+        "parts": table(
             [
-                {"part": part.part, "rows": part.n_rows, "sha256": part.sha256}
+                {
+                    "part": part.part,
+                    "rows": part.n_rows,
+                    "target": _target_text(part, profile),
+                    "sha256": part.sha256,
+                }
                 for part in split.parts
             ]
         ),
+        "folds": split.n_folds,
+        "against_train": table(_comparison_rows(same)),
+        "findings": table([_finding_row(item) for item in split.findings]),
         "features": len(split.feature_names),
         "preprocessing_version": split.preprocessing_version,
         "data_commit": split.commit_id,
@@ -111,7 +160,7 @@ def candidates_metadata(candidates: CandidateSet) -> Metadata:
         "study": candidates.study_name,
         "ledger_sha256": candidates.ledger_sha256,
         "history": dg.MetadataValue.md(f"![score by trial](data:image/png;base64,{image})"),
-        "leaderboard": _table(
+        "leaderboard": table(
             [
                 {
                     "trial": item.number,
@@ -134,7 +183,7 @@ def report_metadata(report: EvaluationReport, *, path: str, url: str | None) -> 
         "verdict": dg.MetadataValue.md("\n".join(f"* {line}" for line in report.verdict)),
         "report": dg.MetadataValue.url(url) if url else dg.MetadataValue.path(path),
         "card_sha256": report.card_sha256,
-        "metrics": _table(
+        "metrics": table(
             [
                 {
                     "metric": item.metric,

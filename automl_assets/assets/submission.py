@@ -3,9 +3,11 @@
 import dagster as dg
 from pydantic import Field
 
-from automl_assets.assets.metadata import fenced
 from automl_assets.core.errors import AutoMLError
 from automl_assets.core.inbox import RequestInbox
+from automl_assets.core.intake import reach
+from automl_assets.core.ports import DataSources
+from automl_assets.dagit import fenced
 
 
 class RequestText(dg.Config):
@@ -19,13 +21,14 @@ def checked_request(
     context: dg.OpExecutionContext,
     config: RequestText,
     request_store: dg.ResourceParam[RequestInbox],
+    data_sources: dg.ResourceParam[DataSources],
 ) -> None:
     """Checks a request and puts it into the inbox; its run follows within seconds."""
     from automl_assets.core.request_file import parse_request
 
     try:
         request = parse_request(config.request.encode(), filename="request.yaml")
-        request_store.check(request)
+        reach(request, data_sources)
         path = request_store.submit(config.request, f"{request.name}.yaml")
     except AutoMLError as error:
         raise dg.Failure(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from automl_assets.cli.console import ConsoleProgress
-    from resources.data_sources import LocalDataSources
+    from automl_assets.core.ports import SnapshotStore
+    from resources.data_sources import ConfiguredDataSources
     from resources.model_registry import MlflowModelRegistry
     from resources.request_store import RequestStore
 
@@ -44,9 +45,10 @@ class CommandLine:
 
     settings: Settings
     definitions: "dg.Definitions"
-    data_sources: "LocalDataSources"
+    data_sources: "ConfiguredDataSources"
     request_store: "RequestStore"
     model_registry: "MlflowModelRegistry"
+    snapshot_store: "SnapshotStore"
     progress: "ConsoleProgress"
 
 
@@ -99,6 +101,7 @@ def build_for_cli(
             data_sources=adapters.data_sources,
             request_store=adapters.request_store,
             model_registry=adapters.model_registry,
+            snapshot_store=adapters.snapshot_store,
             progress=progress,
         )
 

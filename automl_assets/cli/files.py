@@ -4,6 +4,7 @@ from pathlib import Path
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.request_file import MAX_BYTES
+from automl_assets.core.request_sections import Data
 
 
 def read_request_file(path: Path) -> bytes:
@@ -20,3 +21,8 @@ def read_request_file(path: Path) -> bytes:
             f"{path}:1:1: a request file must be readable; {error.strerror or error}. "
             "Check the name."
         ) from error
+
+
+def file_data(path: Path) -> Data:
+    """Return the `data` section that names a file of the user and says nothing else."""
+    return Data.model_construct(path=str(path.expanduser().absolute()))

@@ -9,6 +9,7 @@ import polars as pl
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli
+from automl_assets.cli.files import file_data
 from automl_assets.core.encoding import require_columns
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import publishing
@@ -108,8 +109,8 @@ def predict_file(reference: str, data: Path, output: Path | None) -> None:
         predictor = load_predictor(folder, sha256=found.artifact_sha256)
         # Types are found in these rows alone: without its letters, 01234 would be a number.
         texts = [column.name for column in predictor.preprocessing.columns if column.is_text]
-        _, frame = cli.data_sources.open(str(data.expanduser().absolute()), text_columns=texts)
         request_id = found.tags.get("automl.request_id", "")
-        known = request_id in cli.request_store.list_ids()
+        known = cli.request_store.is_known(request_id)
         row_id = cli.request_store.load(request_id).request.data.id if known else None
-        _write(_predicted(predictor, frame, row_id), output)
+        with cli.data_sources.open(file_data(data), text_columns=texts) as table:
+            _write(_predicted(predictor, table.frame, row_id), output)

@@ -12,6 +12,7 @@ from automl_assets.cli.execution import CommandLine, build_for_cli, open_instanc
 from automl_assets.cli.files import read_request_file
 from automl_assets.cli.story import print_result, shown
 from automl_assets.core.errors import AutoMLError, RequestError
+from automl_assets.core.intake import reach
 from automl_assets.core.request_file import parse_request
 from automl_assets.settings import Settings
 
@@ -43,7 +44,7 @@ def _submit(cli: CommandLine, path: Path) -> str:
     content = read_request_file(path)
     request = parse_request(content, filename=str(path))
     request_id = request.request_id
-    cli.request_store.check(request)
+    reach(request, cli.data_sources)
     if request_id in cli.request_store.list_ids():
         run_state = _run_states(cli.settings, [request_id]).get(request_id)
         state = _state(cli.settings, request_id, run_state)

@@ -14,7 +14,7 @@ from automl_assets.cli.execution import CommandLine, build_for_cli, open_instanc
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.errors import AutoMLError
 from automl_assets.core.files import sha256_file
-from automl_assets.core.values import DataSnapshot, Split
+from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split
 from automl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,18 +40,30 @@ def recorded_code_versions(
         cursor = page.cursor
 
 
-def _moved_data(cli: CommandLine, snapshot: DataSnapshot | None) -> str | None:
-    if snapshot is None:
+def _moved_data(
+    cli: CommandLine, accepted: AcceptedRequest, snapshot: DataSnapshot | None
+) -> str | None:
+    """Say how the source differs from what was read; databases and downloads are not read again."""
+    data = accepted.request.data
+    if snapshot is None or data.connection or (data.path or "").startswith(("http:", "https:")):
         return None
     try:
-        # Only a command can have read a file outside the operator's folders.
-        path = Path(snapshot.source)
-        if not path.is_absolute():
-            path, _ = cli.data_sources.open(snapshot.source)
-        moved = sha256_file(path) != snapshot.source_sha256
+        moved = _is_moved(cli, accepted, snapshot)
     except (AutoMLError, OSError) as error:
         return f"DATA: the source cannot be read any more (the snapshot is kept): {error}"
     return f"DATA: {snapshot.source} changed since it was read" if moved else None
+
+
+def _is_moved(cli: CommandLine, accepted: AcceptedRequest, snapshot: DataSnapshot) -> bool:
+    data = accepted.request.data
+    if data.repository is not None:
+        return cli.data_sources.pin(data).commit != accepted.data.commit
+    # Only a command can have read a file outside the operator's folders.
+    path = Path(str(data.path))
+    if path.is_absolute() and path.is_file():
+        return sha256_file(path) != snapshot.source_sha256
+    with cli.data_sources.open(data) as table:
+        return table.sha256() != snapshot.source_sha256
 
 
 def stale_reasons(cli: CommandLine, instance: "dg.DagsterInstance") -> dict[str, list[str]]:
@@ -70,7 +82,8 @@ def stale_reasons(cli: CommandLine, instance: "dg.DagsterInstance") -> dict[str,
         split = values.read("splits", request_id, Split)
         if split is not None and split.preprocessing_version != preprocessing_version():
             reasons.setdefault(request_id, []).append("PREPROCESSING")
-        moved = _moved_data(cli, values.read("data_snapshot", request_id, DataSnapshot))
+        snapshot = values.read("data_snapshot", request_id, DataSnapshot)
+        moved = _moved_data(cli, cli.request_store.load(request_id), snapshot)
         if moved:
             reasons.setdefault(request_id, []).append(moved)
     return reasons

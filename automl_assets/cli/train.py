@@ -12,10 +12,11 @@ import yaml
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli, read_values, run_request
-from automl_assets.cli.files import read_request_file
+from automl_assets.cli.files import file_data, read_request_file
 from automl_assets.cli.story import print_result
 from automl_assets.core.errors import RequestError
-from automl_assets.core.files import publish_text, sha256_file
+from automl_assets.core.files import publish_text
+from automl_assets.core.intake import reach
 from automl_assets.core.request import SCHEMA_FILE, TrainingRequest, request_json_schema
 from automl_assets.core.request_file import parse_request
 from automl_assets.settings import Settings
@@ -71,10 +72,12 @@ def _located(data: Path, settings: Settings) -> str:
     return str(path)
 
 
-def request_for(data: Path, options: TrainOptions, settings: Settings) -> TrainingRequest:
+def request_for(
+    data: Path, options: TrainOptions, settings: Settings, *, sha256: str
+) -> TrainingRequest:
     """Write the request that the command line means.
 
-    The digest of the file goes into the request: other data under the same
+    The digest of the data goes into the request: other data under the same
     name is another request.
 
     Raises:
@@ -92,7 +95,7 @@ def request_for(data: Path, options: TrainOptions, settings: Settings) -> Traini
         "owner": options.owner or _user(),
         "data": _present(
             path=_located(data, settings),
-            sha256=sha256_file(data),
+            sha256=sha256,
             target=options.target,
             positive=options.positive,
             id=options.id,
@@ -140,15 +143,16 @@ def train_file(data: Path, options: TrainOptions) -> None:
             content = read_request_file(data)
             request = parse_request(content, filename=str(data))
             text = content.decode()
-            cli.data_sources.open(str(request.data.path))
         else:
-            _, frame = cli.data_sources.open(str(data.expanduser().absolute()))
-            request = request_for(data, options, settings)
-            _require_target(request, frame.collect_schema().names())
+            with cli.data_sources.open(file_data(data)) as table:
+                names = table.frame.collect_schema().names()
+                request = request_for(data, options, settings, sha256=table.sha256())
+            _require_target(request, names)
             text = _with_schema(request, settings)
+        commit = reach(request, cli.data_sources)
         if read_values(settings, request.request_id).registered_model is None:
             now = datetime.now(UTC)
-            cli.request_store.accept(request, text=text, source="cli", now=now)
+            cli.request_store.accept(request, text=text, source="cli", now=now, data_commit=commit)
             run_request(cli, request.request_id, request.owner)
     print_result(settings, request.request_id, console)
 
@@ -185,7 +189,7 @@ def resume_request(request_id: str) -> None:
     with build_for_cli(settings, console) as cli:
         accepted = cli.request_store.load(request_id)
     # Only a command can have accepted a file outside the operator's folders.
-    data = Path(str(accepted.request.data.path))
+    data = Path(accepted.request.data.path or "")
     root = data.parent if data.is_absolute() else Path.cwd()
     with build_for_cli(settings, console, extra_root=root) as cli:
         if read_values(settings, request_id).registered_model is None:

@@ -1,7 +1,8 @@
 """From a table to the matrix that model families read, and the same at prediction time.
 
-What is learned (the levels of categories) is learned on the train part only,
-is kept as JSON, and is applied by the same code when the model is used.
+What is learned (the levels of categories, how often each was seen and what the
+target was) is learned on the train part only, is kept as JSON, and is applied
+by the same code when the model is used.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,32 +12,42 @@ import numpy as np
 import polars as pl
 
 from automl_assets.core.code_version import code_version
+from automl_assets.core.encoding_values import TEXT_DTYPES, to_float, to_moment, to_text
 from automl_assets.core.errors import RequestError
-from automl_assets.core.values import ColumnKind, TableProfile, Value
+from automl_assets.core.values import ColumnKind, Value
 
 MISSING, OTHER = 0, 1
 """Codes of a missing category, and of one that is rare or was never seen in training."""
+
+N_SPECIAL = 2
+"""Codes before the first level."""
 
 MAX_LEVELS = 10_000
 MIN_LEVEL_ROWS = 2
 """A level seen once teaches nothing by itself; such rows teach the model what `OTHER` means."""
 
-_TEXT_DTYPES = ("String", "Categorical", "Enum")
-
 DatePart = Literal["days", "year", "month", "weekday", "hour"]
+
+_MODULES = ("encoding", "encoding_fit", "encoding_target", "encoding_values", "iso_dates")
 
 
 def preprocessing_version() -> str:
     """Return the version of the preprocessing code: its own digest."""
-    return code_version(__name__)
+    return code_version(*(f"automl_assets.core.{name}" for name in _MODULES))
 
 
 class ColumnEncoding(Value):
     """How one raw column becomes one or more features.
 
+    A package written before a field existed has its default, and encodes as it did.
+
     Attributes:
         levels: Categories with a code of their own, in code order from 2.
         date_parts: What is taken of a date or time.
+        counts: Training rows of each code, if that is a feature.
+        outputs: What the target encodings are of: a class each, or one empty
+            name for the positive class or the value of a regression.
+        means: For each of `outputs`, the smoothed mean of the target at each code.
     """
 
     name: str
@@ -44,25 +55,37 @@ class ColumnEncoding(Value):
     dtype: str
     levels: tuple[str, ...] = ()
     date_parts: tuple[DatePart, ...] = ()
+    counts: tuple[float, ...] = ()
+    outputs: tuple[str, ...] = ()
+    means: tuple[tuple[float, ...], ...] = ()
 
     @property
     def is_text(self) -> bool:
         """Whether the column held text in training, however it was stored."""
-        return self.kind == "categorical" and self.dtype.startswith(_TEXT_DTYPES)
+        return self.kind == "categorical" and self.dtype.startswith(TEXT_DTYPES)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features made from this column."""
         if self.kind == "datetime":
             return tuple(f"{self.name} ({part})" for part in self.date_parts)
-        return (self.name,)
+        count = (f"{self.name} (count)",) if self.counts else ()
+        means = (f"{self.name} (target{f': {of}' if of else ''})" for of in self.outputs)
+        return (self.name, *count, *means)
 
     @property
     def n_levels(self) -> tuple[int, ...]:
         """For each feature the number of codes if it is categorical, else 0."""
+        numbers = (0,) * len(self.feature_names)
         if self.kind == "categorical":
-            return (len(self.levels) + 2,)
-        return (0,) * len(self.feature_names)
+            return (len(self.levels) + N_SPECIAL, *numbers[1:])
+        return numbers
+
+    @property
+    def lookups(self) -> tuple[np.ndarray, ...]:
+        """The features after the code itself, each float32 by code."""
+        tables = ((self.counts,) if self.counts else ()) + self.means
+        return tuple(np.array(table, np.float32) for table in tables)
 
 
 class Preprocessing(Value):
@@ -82,109 +105,26 @@ class Preprocessing(Value):
         return tuple(n for column in self.columns for n in column.n_levels)
 
 
-def _date_parts(dtype: str) -> tuple[DatePart, ...]:
+def date_parts(dtype: str, *, has_hours: bool) -> tuple[DatePart, ...]:
+    """Return what is taken of dates, and of times besides.
+
+    Args:
+        dtype: Type of the raw column.
+        has_hours: Whether text holds more than dates; other types say it themselves.
+    """
     parts: tuple[DatePart, ...] = ("days", "year", "month", "weekday")
-    return parts if dtype == "Date" else (*parts, "hour")
+    is_date = dtype == "Date" or (dtype == "String" and not has_hours)
+    return parts if is_date else (*parts, "hour")
 
 
-def fit_column(values: pl.Series, *, kind: ColumnKind) -> ColumnEncoding:
-    """Learn how to encode one column from its values in the train part."""
-    dtype = str(values.dtype)
-    if kind == "datetime":
-        return ColumnEncoding(
-            name=values.name, kind=kind, dtype=dtype, date_parts=_date_parts(dtype)
-        )
-    if kind != "categorical":
-        return ColumnEncoding(name=values.name, kind=kind, dtype=dtype)
-    counts = (
-        values.cast(pl.String)
-        .drop_nulls()
-        .alias("level")
-        .value_counts(name="rows")
-        .filter(pl.col("rows") >= MIN_LEVEL_ROWS)
-        .sort(["rows", "level"], descending=[True, False])
-    )
-    levels = tuple(counts["level"].head(MAX_LEVELS).to_list())
-    return ColumnEncoding(name=values.name, kind=kind, dtype=dtype, levels=levels)
-
-
-def _to_float(values: pl.Series, encoding: ColumnEncoding) -> np.ndarray:
-    """Cast numbers and booleans to float32; what is missing or infinite becomes NaN."""
-    if values.dtype == pl.String:
-        lowered = values.str.strip_chars().str.to_lowercase()
-        if encoding.kind == "boolean":
-            flags = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "": None}
-            floats = lowered.replace_strict(flags, default=float("nan"), return_dtype=pl.Float64)
-            bad = values.filter(floats.is_nan().fill_null(False))
-        else:
-            present = lowered.replace("", None)
-            floats = present.cast(pl.Float64, strict=False)
-            bad = values.filter(present.is_not_null() & floats.is_null())
-        if len(bad):
-            raise RequestError(
-                f"Column {encoding.name!r} must hold {encoding.kind} values as in training, but "
-                f"{len(bad):,} of {len(values):,} rows do not, the first {bad[0]!r}. "
-                "Mend the values, or leave them empty."
-            )
-        values = floats
-    elif values.dtype != pl.Null and not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
-        raise RequestError(
-            f"Column {encoding.name!r} must hold {encoding.kind} values as in training, "
-            f"but its type is {values.dtype}. Convert it to numbers first."
-        )
-    out = values.cast(pl.Float64).to_numpy().astype(np.float32)
-    out[~np.isfinite(out)] = np.nan
-    return out
-
-
-_ISO_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
-)
-
-
-def _read_moments(values: pl.Series) -> pl.Series:
-    column = pl.col(values.name).str
-    readings = [column.to_datetime(f, time_unit="us", strict=False) for f in _ISO_FORMATS]
-    return values.to_frame().select(pl.coalesce(readings)).to_series()
-
-
-def _to_moment(values: pl.Series, encoding: ColumnEncoding) -> pl.Series:
-    """Cast to a datetime in microseconds; text is read as ISO 8601."""
-    if values.dtype == pl.String:
-        parsed = _read_moments(values)
-        bad = values.filter(parsed.is_null() & values.is_not_null())
-        if len(bad):
-            raise RequestError(
-                f"Column {encoding.name!r} must hold dates such as 2026-01-31, but {len(bad):,} of "
-                f"{len(values):,} rows do not, the first {bad[0]!r}. Write them in ISO 8601."
-            )
-        values = parsed
-    if values.dtype != pl.Null and not isinstance(values.dtype, pl.Date | pl.Datetime):
-        raise RequestError(
-            f"Column {encoding.name!r} must hold dates as in training, but its type is "
-            f"{values.dtype}. Convert it to dates first."
-        )
-    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone:
-        values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return values.cast(pl.Datetime("us"))
-
-
-def _to_text(values: pl.Series, encoding: ColumnEncoding) -> pl.Series:
-    """Cast to the text by which levels are known; numbers are no text."""
-    present = values.fill_nan(None) if values.dtype.is_float() else values
-    is_empty = present.null_count() == len(present)
-    if encoding.is_text and not is_empty and not str(values.dtype).startswith(_TEXT_DTYPES):
-        raise RequestError(
-            f"Column {encoding.name!r} must hold text as in training, but its type is "
-            f"{values.dtype}: what was read as another type is no longer written as it was, "
-            "01234 has become 1234. Read the column as text from the start and hand it over so."
-        )
-    return present.cast(pl.String)
+def encode_codes(values: pl.Series, encoding: ColumnEncoding) -> np.ndarray:
+    """Return the code of each category, float32."""
+    text = to_text(values, name=encoding.name, is_text=encoding.is_text)
+    codes = {level: code for code, level in enumerate(encoding.levels, start=N_SPECIAL)}
+    coded = text.replace_strict(codes, default=OTHER, return_dtype=pl.Float32)
+    if text.null_count():
+        coded = coded.set(text.is_null(), float(MISSING))
+    return coded.to_numpy()
 
 
 def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.ndarray]:
@@ -194,15 +134,15 @@ def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.nd
         RequestError: The values do not fit the type that the column had in training.
     """
     if encoding.kind in ("numeric", "boolean"):
-        yield _to_float(values, encoding)
+        yield to_float(values, name=encoding.name, kind=encoding.kind)
         return
     if encoding.kind == "categorical":
-        codes = {level: code for code, level in enumerate(encoding.levels, start=OTHER + 1)}
-        text = _to_text(values, encoding)
-        coded = text.replace_strict(codes, default=OTHER, return_dtype=pl.Float32)
-        yield coded.set(text.is_null(), float(MISSING)).to_numpy().astype(np.float32)
+        codes = encode_codes(values, encoding)
+        yield codes
+        for table in encoding.lookups:
+            yield table[codes.astype(np.intp)]
         return
-    moment = _to_moment(values, encoding).dt
+    moment = to_moment(values, name=encoding.name).dt
     parts = {
         "days": lambda: moment.epoch("us").cast(pl.Float64) / 86_400_000_000,
         "year": moment.year,
@@ -251,21 +191,9 @@ def encode(frame: pl.DataFrame, preprocessing: Preprocessing) -> np.ndarray:
     return matrix
 
 
-def fit_preprocessing(
-    table: pl.LazyFrame, profile: TableProfile, train_rows: np.ndarray
-) -> Preprocessing:
-    """Learn the encoding of every feature column, reading one column at a time.
+def fit_column(values: pl.Series, *, kind: ColumnKind) -> ColumnEncoding:
+    """Learn how to encode one column from its values in the train part, without its target."""
+    from automl_assets.core.encoding_fit import fit_columns
 
-    Args:
-        table: The snapshot.
-        profile: Which columns are features, and of what kind.
-        train_rows: Row numbers of the train part; no other row is looked at.
-    """
-    columns = [
-        fit_column(
-            table.select(pl.col(name)).collect()[name].gather(train_rows),
-            kind=profile.column(name).kind or "categorical",
-        )
-        for name in profile.features
-    ]
-    return Preprocessing(version=preprocessing_version(), columns=tuple(columns))
+    (fitted,) = fit_columns(values.to_frame().lazy(), {values.name: kind})
+    return fitted

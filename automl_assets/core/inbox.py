@@ -36,12 +36,13 @@ class RequestInbox(AcceptedRequests):
     """
 
     @abstractmethod
-    def submit(self, text: str, filename: str) -> Path:
+    def submit(self, text: str, filename: str, *, again: bool = True) -> Path:
         """Put a request into the inbox, as if its file were dropped there.
 
         Args:
             text: The request as it was written.
             filename: What the file is called where it came from.
+            again: Whether a file that is there already, perhaps rejected, is tried again.
 
         Returns:
             The file in the inbox.
@@ -52,16 +53,14 @@ class RequestInbox(AcceptedRequests):
         """Return files that are settled and not rejected, oldest first."""
 
     @abstractmethod
-    def check(self, request: "TrainingRequest") -> None:
-        """Check what the text of a request cannot tell: that its data can be reached.
-
-        Raises:
-            AutoMLError: It cannot, and why.
-        """
-
-    @abstractmethod
     def accept(
-        self, request: "TrainingRequest", *, text: str, source: str, now: datetime
+        self,
+        request: "TrainingRequest",
+        *,
+        text: str,
+        source: str,
+        now: datetime,
+        data_commit: str = "",
     ) -> "AcceptedRequest":
         """Keep a request for good; the first acceptance wins and is returned ever after.
 
@@ -70,7 +69,16 @@ class RequestInbox(AcceptedRequests):
             text: The request as it was written.
             source: Where it came from, for the audit.
             now: The time of acceptance, with its time zone.
+            data_commit: The commit that `data.ref` stands for.
         """
+
+    @abstractmethod
+    def is_known(self, request_id: str) -> bool:
+        """Return whether a request with this id was accepted."""
+
+    @abstractmethod
+    def templates(self) -> "list[AcceptedRequest]":
+        """Return, for each model name whose newest request asks for retraining, that request."""
 
     @abstractmethod
     def reject(self, file: InboxFile, message: str) -> None:

@@ -1,136 +1,209 @@
-"""From a file of the user to an immutable snapshot that names itself for ever."""
+"""From a source of the user to an immutable snapshot that names itself for ever."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import polars as pl
+from automl_assets.core.errors import AutoMLError, SnapshotError
+from automl_assets.core.intake import read_contract
+from automl_assets.core.ports import Commit, DataSources, SnapshotStore, SourceTable
+from automl_assets.core.staging import Staging
+from automl_assets.core.values import AcceptedRequest, DataSnapshot, RowStep, TableProfile
 
-from automl_assets.core.errors import SnapshotError
-from automl_assets.core.files import sha256_file
-from automl_assets.core.ports import Commit, SnapshotStore
-from automl_assets.core.profile import profile_table
-from automl_assets.core.rows import reading_errors, select
-from automl_assets.core.values import AcceptedRequest, DataSnapshot
+if TYPE_CHECKING:
+    from automl_assets.core.request import TrainingRequest
 
 TABLE_PATH = "data/table.parquet"
 PROFILE_PATH = "profile.json"
-
-_ROW_GROUP_ROWS = 262_144
+CONTRACT_PATH = "contract.yaml"
 
 
 def find_snapshot(accepted: AcceptedRequest, *, store: SnapshotStore) -> DataSnapshot | None:
-    """Return the snapshot that an earlier call committed for this request, if there is one."""
-    repository = accepted.request.name
-    store.ensure_repository(repository)
-    commit = store.find(repository, _key(accepted))
-    return None if commit is None else _read_snapshot(commit, store)
+    """Return the newest snapshot that was committed for this request, if there is one."""
+    attempts = _attempts(accepted, store)
+    return _read_snapshot(attempts[-1], store) if attempts else None
+
+
+def current_snapshot(
+    accepted: AcceptedRequest, *, sources: DataSources, store: SnapshotStore
+) -> DataSnapshot | None:
+    """Return the snapshot that a request goes on with, or None if its source is to be read.
+
+    A snapshot that kept its contract is final. One that did not is read anew if the
+    source or the contract was mended since; if they cannot be read any more, it stays.
+    """
+    from automl_assets.core.acceptance import is_accepted
+
+    snapshot = find_snapshot(accepted, store=store)
+    if snapshot is None or is_accepted(accepted, store=store):
+        return snapshot
+    try:
+        contract = read_contract(accepted.data, sources)
+        with sources.open(accepted.data) as source:
+            same = _is_of(snapshot, source.sha256(), contract, store)
+    except (AutoMLError, OSError):
+        return snapshot
+    return snapshot if same else None
 
 
 def ingest(
     accepted: AcceptedRequest,
     *,
-    source: Path,
-    frame: pl.LazyFrame,
+    source: SourceTable,
     store: SnapshotStore,
     scratch: Path,
+    contract: str | None = None,
 ) -> DataSnapshot:
     """Commit the rows and columns that a request asks for, or find that it was done.
+
+    Another source or contract than that of an earlier call makes another commit.
 
     Rows keep the order of the source: the position of a row in the table, from
     0, is its name. Nothing is committed if the data cannot be learned from.
 
     Args:
-        source: The file; its digest is kept with the commit.
-        frame: The rows of that file.
+        source: Its digest is kept with the commit.
         store: Where the table goes: repository = model name, branch = request.
         scratch: Folder for the table until it is committed; best on the disk of
             the store, which then adopts the file instead of copying it.
+        contract: What the data are checked against; kept beside them.
 
     Raises:
-        RequestError: The request does not fit the data.
-        SnapshotError: The file changed or is unreadable, or a disk is full.
+        RequestError: The request does not fit the data, or they may not be used.
+        SnapshotError: The source changed or is unreadable, or a disk is full.
     """
-    if known := find_snapshot(accepted, store=store):
-        return known
-    request = accepted.request
-    before = _state(source)
+    from automl_assets.core.row_table import write_rows
+    from automl_assets.core.rows import reading_errors
+
+    before = source.state()
     source_sha256 = _checked_digest(source, accepted)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{accepted.request_id}-", dir=scratch) as folder:
-        table = Path(folder) / "table.parquet"
-        selection = select(frame, request)
-        _write_table(selection.frame, table, source)
+    # Counted once: whoever reads the same source at the same time takes the same key.
+    attempts = _attempts(accepted, store)
+    if attempts:
+        known = _read_snapshot(attempts[-1], store)
+        if _is_of(known, source_sha256, contract, store):
+            return known
+    with Staging(scratch) as staging:
+        table = staging.folder / "table.parquet"
+        rows = write_rows(source.frame, accepted.request, table, source=source.description)
         # Profiled as written: an error in the data is found before the commit.
-        profile = profile_table(pl.scan_parquet(table, glob=False), request)
-        if _state(source) != before or profile.n_rows != selection.rows[-1].n_rows:
+        with reading_errors(source.description):
+            profile = _profile(table, accepted.request, rows)
+        if source.state() != before:
             raise SnapshotError(
-                f"A file must not change while it is read. {request.data.path!r} did. "
+                f"A source must not change while it is read. {source.description!r} did. "
                 "Nothing was committed; run again when it is complete."
             )
         # What a commit cannot know about itself is filled in when it is read.
         snapshot = DataSnapshot(
-            repository=request.name,
+            repository=accepted.request.name,
             commit_id="",
             path=TABLE_PATH,
             content_sha256="",
-            source=str(request.data.path),
+            source=source.description,
             source_sha256=source_sha256,
-            rows=selection.rows,
+            rows=rows,
             profile=profile,
+            source_commit=accepted.data.commit or "",
+            contract_path="" if contract is None else CONTRACT_PATH,
         )
-        return _read_snapshot(_commit(accepted, snapshot, table, store), store)
+        key = _key(accepted, len(attempts))
+        return _read_snapshot(_commit(accepted, snapshot, table, contract, key, store), store)
 
 
-def _state(source: Path) -> tuple[int, int]:
-    status = source.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _checked_digest(source: Path, accepted: AcceptedRequest) -> str:
+def _checked_digest(source: SourceTable, accepted: AcceptedRequest) -> str:
     expected = accepted.request.data.sha256
-    found = sha256_file(source)
+    found = source.sha256()
     if expected not in (None, found):
         raise SnapshotError(
             f"The data must be those that data.sha256 names, {expected}. "
-            f"{accepted.request.data.path!r} now has {found}: the file changed. "
+            f"{source.description!r} now has {found}: the file changed. "
             "Bring the file back, or correct data.sha256."
         )
     return found
 
 
+def _profile(table: Path, request: "TrainingRequest", rows: tuple[RowStep, ...]) -> TableProfile:
+    """Describe the finished table, with suspected leaks and personal data."""
+    from automl_assets.core.duplicates import count_duplicates
+    from automl_assets.core.leakage import find_suspects, refuse_blocked, with_findings
+    from automl_assets.core.profile import profile_table
+    from automl_assets.core.row_table import scan_table
+
+    frame = scan_table(table)
+    profile = profile_table(frame, request)
+    if profile.n_rows != rows[-1].n_rows:
+        raise SnapshotError(
+            f"All {rows[-1].n_rows:,} rows must be in the table. It has {profile.n_rows:,}. "
+            "Nothing was committed; run again, and report it if it happens again."
+        )
+    findings = find_suspects(frame, profile, request)
+    refuse_blocked(findings)
+    if request.data.rows.duplicates == "keep":
+        names = frame.collect_schema().names()
+        n_duplicates = count_duplicates(frame, names, scratch=table.parent)
+        profile = profile.model_copy(update={"n_duplicates": n_duplicates})
+    return with_findings(profile, findings)
+
+
 def _commit(
-    accepted: AcceptedRequest, snapshot: DataSnapshot, table: Path, store: SnapshotStore
+    accepted: AcceptedRequest,
+    snapshot: DataSnapshot,
+    table: Path,
+    contract: str | None,
+    key: str,
+    store: SnapshotStore,
 ) -> Commit:
+    metadata = {
+        "request_id": accepted.request_id,
+        "request_sha256": accepted.request_sha256,
+        "owner": accepted.request.owner,
+        "source_sha256": snapshot.source_sha256,
+    }
+    if snapshot.source_commit:
+        metadata["source_commit"] = snapshot.source_commit
     with store.write(
         snapshot.repository,
         branch=accepted.request_id,
-        key=_key(accepted),
+        key=key,
         message=f"Snapshot of {snapshot.source} for {accepted.request_id}",
-        metadata={
-            "request_id": accepted.request_id,
-            "request_sha256": accepted.request_sha256,
-            "owner": accepted.request.owner,
-            "source_sha256": snapshot.source_sha256,
-        },
+        metadata=metadata,
     ) as transaction:
         transaction.put_file(TABLE_PATH, table)
         transaction.put_bytes(PROFILE_PATH, snapshot.model_dump_json().encode())
+        if contract is not None:
+            transaction.put_bytes(CONTRACT_PATH, contract.encode())
+        else:
+            transaction.remove(CONTRACT_PATH)
     return transaction.commit
 
 
-def _key(accepted: AcceptedRequest) -> str:
-    return f"{accepted.request_id}/data_snapshot"
+def _is_of(
+    snapshot: DataSnapshot, source_sha256: str, contract: str | None, store: SnapshotStore
+) -> bool:
+    """Return whether a snapshot was made from this source and this contract."""
+    if snapshot.source_sha256 != source_sha256:
+        return False
+    if not snapshot.contract_path:
+        return contract is None
+    kept = store.read_bytes(snapshot.repository, snapshot.commit_id, snapshot.contract_path)
+    return contract is not None and kept == contract.encode()
 
 
-def _write_table(frame: pl.LazyFrame, table: Path, source: Path) -> None:
-    with reading_errors(source.name):
-        frame.sink_parquet(
-            table,
-            compression="zstd",
-            compression_level=3,
-            row_group_size=_ROW_GROUP_ROWS,
-            maintain_order=True,
-        )
+def _attempts(accepted: AcceptedRequest, store: SnapshotStore) -> list[Commit]:
+    """Return the commits of a request's snapshots, oldest first.
+
+    The second is made only if the first broke its contract and was mended.
+    """
+    repository = accepted.request.name
+    store.ensure_repository(repository)
+    found: list[Commit] = []
+    while commit := store.find(repository, _key(accepted, len(found))):
+        found.append(commit)
+    return found
+
+
+def _key(accepted: AcceptedRequest, attempt: int) -> str:
+    return f"{accepted.request_id}/data_snapshot" + (f"/{attempt}" if attempt else "")
 
 
 def _read_snapshot(commit: Commit, store: SnapshotStore) -> DataSnapshot:

@@ -190,7 +190,7 @@ class SnapshotStore(ABC):
 
     @abstractmethod
     def delete_branch(self, repository: str, branch: str) -> None:
-        """Delete a branch; its commits can still be read. Deleting none does nothing."""
+        """Delete a branch and its keys; its commits can still be read. Deleting none is fine."""
 
     @abstractmethod
     def tag(self, repository: str, name: str, commit_id: str) -> None:
@@ -208,7 +208,8 @@ class SnapshotStore(ABC):
     def merge(self, repository: str, *, source: str, destination: str, message: str) -> Commit:
         """Bring the changes of branch `source` into branch `destination`, and return its head.
 
-        If there is nothing to bring, the head stays as it is.
+        If there is nothing to bring, the head stays as it is. A destination that is not
+        there is made.
 
         Raises:
             SnapshotError: Both changed the same path to different content.
@@ -242,10 +243,12 @@ class SourceTable(ABC):
         description: How people know the source: a path, URL, `connection/table`
             or `lakefs://…`; holds no secret.
         frame: The rows, lazily, in a fixed order, with the names and types found.
+        warnings: What a person should know about how they are read.
     """
 
     description: str
     frame: "pl.LazyFrame"
+    warnings: tuple[str, ...] = ()
 
     @abstractmethod
     def sha256(self) -> str:
@@ -267,13 +270,15 @@ class DataSources(ABC):
 
     @abstractmethod
     def open(
-        self, data: "Data", *, text_columns: Collection[str] = ()
+        self, data: "Data", *, text_columns: Collection[str] = (), columns: Collection[str] = ()
     ) -> AbstractContextManager[SourceTable]:
         """Open what the `data` section of a request names; the exit removes what was downloaded.
 
         Args:
             text_columns: Columns that are read as the text that stands there, where
                 the format leaves the type open. Names that are not there are ignored.
+            columns: Columns that are needed beside those that the section names, where a
+                source reads only what is needed.
 
         Raises:
             RequestError: The place is outside of what the operator allows, or unknown.

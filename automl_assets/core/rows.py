@@ -1,23 +1,29 @@
 """Which rows and columns of a source become the snapshot."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from fnmatch import fnmatchcase
+from functools import reduce
+from operator import and_
 
 import polars as pl
 
 from automl_assets.core.errors import RequestError, SnapshotError
+from automl_assets.core.moments import in_terms_of
+from automl_assets.core.predicate import Predicate, parse_predicate
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.values import RowStep
+from automl_assets.core.request_text import shown
 
 _CURES = (
     ("could not parse", "Correct the value, or write the table as Parquet, which has types"),
     ("found more fields", "Give each row as many cells as the header"),
     ("CSV malformed", "Put values that hold quotes between quotes, and double those in them"),
 )
+_LOOKED_AT = 1_000_000
+"""Rows in which the most frequent values are looked for, to explain an empty result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,69 +31,138 @@ class Selection:
     """The rows and columns that a request asks for.
 
     Attributes:
-        frame: Lazy; rows and columns in the order of the source.
-        rows: How many rows each step left.
+        columns: To keep, in the order of the source.
+        conditions: By step of the waterfall, in order: what a row must meet in
+            it; null counts as not met.
     """
 
-    frame: pl.LazyFrame
-    rows: tuple[RowStep, ...]
+    columns: tuple[str, ...]
+    conditions: Mapping[str, pl.Expr]
+
+    @property
+    def condition(self) -> pl.Expr:
+        """What a row must meet to be kept."""
+        return reduce(and_, self.conditions.values())
+
+    @property
+    def cumulative(self) -> dict[str, pl.Expr]:
+        """Whether a row survives up to each step; never null."""
+        met = pl.lit(True)
+        found = {}
+        for step, condition in self.conditions.items():
+            met = met & condition.fill_null(False)
+            found[step] = met
+        return found
 
 
-def select(frame: pl.LazyFrame, request: TrainingRequest) -> Selection:
-    """Choose rows and columns, and count the rows that each step leaves.
-
-    The source is read once here for the counts, and once by whoever collects
-    the frame; both passes stream.
+def select(schema: pl.Schema, request: TrainingRequest) -> Selection:
+    """Choose rows and columns of a table with a schema; reads nothing.
 
     Raises:
-        RequestError: A column or pattern of the request is not in the data, or no row is left.
-        SnapshotError: The source cannot be read to its end.
+        RequestError: A column or pattern of the request is not in the data, or
+            a value does not fit its column.
     """
-    schema = frame.collect_schema()
     columns = select_columns(schema.names(), request)
-    in_range = _in_range(schema, request)
-    present = pl.col(request.data.target).is_not_null()
-    n_read, n_in_range, n_present = _count(frame, in_range, in_range & present, request)
-    steps = [RowStep(step="read", n_rows=n_read)]
+    conditions: dict[str, pl.Expr] = {}
     if _is_bounded(request):
-        steps.append(RowStep(step="from/until", n_rows=n_in_range))
-    steps.append(RowStep(step="target present", n_rows=n_present))
-    chosen = frame.filter(in_range & present).select(columns)
-    max_rows = request.data.rows.sample.max_rows
-    if max_rows is not None and max_rows < n_present:
-        chosen = _sample(chosen, n_present, max_rows, seed=request.sample_seed)
-        steps.append(RowStep(step="sample", n_rows=max_rows))
-    return Selection(frame=chosen, rows=tuple(steps))
+        conditions["from/until"] = _in_range(schema, request)
+    if predicate := _predicate(request):
+        conditions["where"] = predicate.expression(schema)
+    conditions["target present"] = pl.col(request.data.target).is_not_null()
+    return Selection(columns=tuple(columns), conditions=conditions)
+
+
+def nothing_left(
+    frame: pl.LazyFrame,
+    selection: Selection,
+    n_read: int,
+    n_left: Sequence[int],
+    request: TrainingRequest,
+) -> RequestError:
+    """Return the error for a selection without rows; it tells what the data hold instead.
+
+    Args:
+        frame: All rows; read again for what the message tells.
+        n_left: Rows that each condition of the selection left, the last 0.
+    """
+    emptied = list(n_left).index(0)
+    steps = list(selection.conditions)
+    left = "; ".join(
+        f"after {_TOLD[step]} {n:,}" for step, n in zip(steps, n_left[: emptied + 1], strict=False)
+    )
+    before = [*selection.cumulative.values()][:emptied]
+    rest = frame.filter(before[-1]) if before else frame
+    if not n_read:
+        reason = "The source is empty. Name another one."
+    elif steps[emptied] == "from/until":
+        reason = _dates_held(rest, request)
+    elif steps[emptied] == "where":
+        reason = _values_held(rest, request)
+    else:
+        name = request.data.target
+        reason = (
+            f"Column {name!r} is empty in all {[n_read, *n_left][emptied]:,} rows. Name another "
+            "target, or take rows where it is known."
+        )
+    return RequestError(f"rows: 0 of {n_read:,} left. {left.capitalize()}. {reason}")
+
+
+_TOLD = {"from/until": "dates", "where": "where", "target present": "rows with a target"}
 
 
 def select_columns(names: Sequence[str], request: TrainingRequest) -> list[str]:
     """Return the columns that the snapshot keeps, in the order of the data.
 
     Raises:
-        RequestError: A column or pattern of the request is not in the data.
+        RequestError: A column or pattern of the request is not in the data, or
+            is left out although the request says how to use it.
     """
     features = request.data.features
-    named = check_roles(names, request)
+    roles = check_roles(names, request)
     included = _matching("include", features.include, names)
     excluded = _matching("exclude", features.exclude, names)
-    return [name for name in names if name in (included - excluded) | named]
+    kept = (included - excluded) | roles
+    for key, used in (
+        ("features.keep", features.keep),
+        ("available_at", request.data.available_at),
+    ):
+        for name in used:
+            if name not in kept:
+                raise RequestError(
+                    f"data.{key} names features. {name!r} is left out by data.features. "
+                    "Remove it from one of them."
+                )
+    return [name for name in names if name in kept]
 
 
 def check_roles(names: Sequence[str], request: TrainingRequest) -> set[str]:
-    """Return the columns that the request gives a role: target, id, time, group.
+    """Return the columns that are kept for their role: target, id, time, group and the like.
 
     Raises:
-        RequestError: One of them is not in the data.
+        RequestError: One of them is not in the data, or another column is not
+            that the request names by itself.
     """
     data = request.data
-    roles = {"target": data.target, "id": data.id, "time": data.time, "group": data.group}
-    for role, name in roles.items():
-        if name is not None and name not in names:
-            raise RequestError(
-                f"data.{role} must name a column of the data. There is no {name!r}. "
-                f"{_hint(name, names)}"
-            )
-    return {name for name in roles.values() if name is not None}
+    roles = {
+        "data.target": (data.target,),
+        "data.id": (data.id,),
+        "data.time": (data.time,),
+        "data.group": (data.group,),
+        "split.column": (request.split.column,),
+        "data.available_at": tuple(data.available_at.values()),
+    }
+    others = {
+        "data.available_at": tuple(data.available_at),
+        "data.features.keep": data.features.keep,
+    }
+    for key, columns in (*roles.items(), *others.items()):
+        for name in columns:
+            if name is not None and name not in names:
+                raise RequestError(
+                    f"{key} must name a column of the data. There is no {name!r}. "
+                    f"{_hint(name, names)}"
+                )
+    return {name for columns in roles.values() for name in columns if name is not None}
 
 
 @contextmanager
@@ -138,101 +213,56 @@ def _is_bounded(request: TrainingRequest) -> bool:
 def _in_range(schema: pl.Schema, request: TrainingRequest) -> pl.Expr:
     """Return whether a row lies in data.rows: `from` inclusive, `until` exclusive."""
     name, rows = request.data.time, request.data.rows
-    if name is None or not _is_bounded(request):
-        return pl.lit(True)
+    if name is None:
+        raise RequestError("data.rows.from and until need data.time. It is not given. Add it.")
     dtype = schema[name]
     if dtype != pl.Date and not isinstance(dtype, pl.Datetime):
         raise RequestError(
             "data.rows.from and until need dates or times in data.time. "
             f"Column {name!r} holds {dtype}. Write its values like 2026-01-31, or remove the keys."
         )
-    zone = getattr(dtype, "time_zone", None)
-    moment = _in_utc(pl.col(name).cast(pl.Datetime("us", zone)), zone)
-    inside = pl.lit(True)
+
+    def bound(moment: date | datetime) -> tuple[pl.Expr, pl.Expr]:
+        own, ticks = in_terms_of(dtype, moment, column=name, key="data.rows")
+        return pl.col(name) if own == dtype else pl.col(name).cast(own), pl.lit(ticks).cast(own)
+
+    conditions = []
     if rows.from_ is not None:
-        inside = inside & (moment >= _bound(rows.from_, name, zone))
+        moments, first = bound(rows.from_)
+        conditions.append(moments >= first)
     if rows.until is not None:
-        inside = inside & (moment < _bound(rows.until, name, zone))
-    return inside.fill_null(False)
+        moments, end = bound(rows.until)
+        conditions.append(moments < end)
+    return reduce(and_, conditions)
 
 
-def _bound(bound: date | datetime, column: str, zone: str | None) -> pl.Expr:
-    """Return a bound in the terms of the column: UTC if that has a time zone, else as written."""
-    if not isinstance(bound, datetime):
-        bound = datetime.combine(bound, time())
-    if bound.tzinfo is None:
-        return _in_utc(pl.lit(bound, pl.Datetime("us")).dt.replace_time_zone(zone), zone)
-    if zone is None:
-        raise RequestError(
-            "data.rows and data.time are written both with a time zone or both without. "
-            f"{bound.isoformat()} has one, column {column!r} has none. Remove it from the request."
-        )
-    return pl.lit(bound.astimezone(UTC).replace(tzinfo=None), pl.Datetime("us"))
+def _predicate(request: TrainingRequest) -> Predicate | None:
+    text = request.data.rows.where
+    return None if text is None else parse_predicate(text)
 
 
-def _in_utc(moment: pl.Expr, zone: str | None) -> pl.Expr:
-    if zone is None:
-        return moment
-    return moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+def _dates_held(frame: pl.LazyFrame, request: TrainingRequest) -> str:
+    name, rows = str(request.data.time), request.data.rows
+    reach = frame.select(first=pl.col(name).min(), last=pl.col(name).max())
+    first, last = reach.collect(engine="streaming").row(0)
+    return (
+        f"{name!r} reaches from {first} to {last}; asked for are rows from "
+        f"{rows.from_ or 'the start'} until {rows.until or 'the end'}. Change data.rows."
+    )
 
 
-def _count(
-    frame: pl.LazyFrame, in_range: pl.Expr, chosen: pl.Expr, request: TrainingRequest
-) -> tuple[int, int, int]:
-    """Return the rows read, those in range, and those with a target as well."""
-    data = request.data
-    when = pl.col(data.time) if data.time else pl.lit(None)
-    with reading_errors(data.path or data.target):
-        counts = frame.select(
-            n_read=pl.len(),
-            n_in_range=in_range.sum() if _is_bounded(request) else pl.len(),
-            n_chosen=chosen.sum(),
-            first=when.min(),
-            last=when.max(),
-        ).collect(engine="streaming")
-    n_read, n_in_range, n_chosen, first, last = counts.row(0)
-    if n_in_range == 0:
-        raise RequestError(
-            f"data.rows must leave rows. Of {n_read:,} rows none has {data.time!r} from "
-            f"{data.rows.from_ or 'the start'} until {data.rows.until or 'the end'}; "
-            f"the data reach from {first} to {last}. Change data.rows."
-        )
-    if n_chosen == 0:
-        raise RequestError(
-            f"Rows without a target are left out. Column {data.target!r} is empty in all "
-            f"{n_in_range:,} rows. Name another target, or take rows where it is known."
-        )
-    return n_read, n_in_range, n_chosen
-
-
-def _sample(frame: pl.LazyFrame, n_rows: int, max_rows: int, *, seed: int) -> pl.LazyFrame:
-    """Keep exactly `max_rows` rows, in order: a random one of each of so many equal stretches.
-
-    Nothing but the row number and the seed decides, so memory stays flat and
-    the same rows are kept on every machine.
-    """
-    number = max(frame.collect_schema().names(), key=len) + "_"
-
-    def whole(value: int) -> pl.Expr:
-        return pl.lit(value, pl.UInt64)
-
-    def start(stretch: pl.Expr) -> pl.Expr:
-        return (stretch * whole(n_rows) + whole(max_rows - 1)) // whole(max_rows)
-
-    row = pl.col(number).cast(pl.UInt64)
-    stretch = row * whole(max_rows) // whole(n_rows)
-    size = start(stretch + whole(1)) - start(stretch)
-    kept = row == start(stretch) + _mixed(stretch, seed) % size
-    return frame.with_row_index(number).filter(kept).drop(number)
-
-
-def _mixed(number: pl.Expr, seed: int) -> pl.Expr:
-    """Return 64 bits that look random (SplitMix64); polars does not promise its own hash."""
-
-    def bits(value: int) -> pl.Expr:
-        return pl.lit(value % 2**64, pl.UInt64)
-
-    mixed = (number + bits(seed * 0xD1342543DE82EF95 + 1)) * bits(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed // bits(2**30))) * bits(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed // bits(2**27))) * bits(0x94D049BB133111EB)
-    return mixed ^ (mixed // bits(2**31))
+def _values_held(frame: pl.LazyFrame, request: TrainingRequest) -> str:
+    """Tell the most frequent values of columns that were compared with texts."""
+    predicate = _predicate(request)
+    told = []
+    for name, asked in (predicate.texts if predicate else {}).items():
+        values = frame.select(pl.col(name).cast(pl.String).drop_nulls()).head(_LOOKED_AT)
+        counted = values.group_by(name).len().sort("len", name, descending=[True, False]).head(5)
+        held = counted.collect(engine="streaming")[name].to_list()
+        missing = [value for value in asked if value not in held]
+        if missing:
+            listed = ", ".join(map(shown, held)) or "no text"
+            told.append(f"{name} holds {listed}, not {', '.join(map(shown, missing[:5]))}.")
+    return " ".join(
+        [*told, f"No row meets {shown(request.data.rows.where)}. Change data.rows.where."]
+    )

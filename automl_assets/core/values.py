@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.request_sections import Data
 
 TaskType = Literal["binary", "multiclass", "regression"]
 Part = Literal["train", "validation", "calibration", "analysis"]
@@ -33,6 +34,15 @@ class AcceptedRequest(Value):
     request_sha256: str = Field(description="Digest of the canonical JSON of the request.")
     accepted_at: str = Field(description="UTC, ISO 8601.")
     request: TrainingRequest
+    data_commit: str = Field(
+        default="", description="What `data.ref` stood for then; empty without a repository."
+    )
+
+    @property
+    def data(self) -> Data:
+        """The request's `data` section, with `ref` resolved to a commit."""
+        commit = self.data_commit or None
+        return self.request.data.model_copy(update={"commit": self.request.data.commit or commit})
 
 
 class ColumnProfile(Value):

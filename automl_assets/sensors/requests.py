@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from automl_assets.core.errors import AutoMLError
+from automl_assets.core.errors import AutoMLError, ServiceError
 from automl_assets.core.inbox import InboxFile, RequestInbox
+from automl_assets.core.intake import reach
+from automl_assets.core.ports import DataSources
 from automl_assets.core.request import TrainingRequest
 from automl_assets.partitions import training_requests
 
@@ -29,7 +31,9 @@ BAD_ENDS: Mapping[dg.DagsterRunStatus, str] = {
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def request_files(
-    context: dg.SensorEvaluationContext, request_store: dg.ResourceParam[RequestInbox]
+    context: dg.SensorEvaluationContext,
+    request_store: dg.ResourceParam[RequestInbox],
+    data_sources: dg.ResourceParam[DataSources],
 ) -> dg.SensorResult:
     """Watches the inbox: a valid request file becomes a partition and a run.
 
@@ -46,10 +50,11 @@ def request_files(
     waiting: list[str] = []
     for file in request_store.pending(now=now, limit=MAX_FILES_PER_TICK):
         try:
-            taken = _take(context.instance, request_store, file, now=now)
+            taken = _take(context.instance, request_store, data_sources, file, now=now)
             if taken is None or (isinstance(taken, str) and not requests):
                 request_store.forget(file)
-        except OSError as error:  # a full disk, say: the file is tried again on the next tick
+        # A full disk, or a server that is away: the file is tried again on the next tick.
+        except (OSError, ServiceError) as error:
             context.log.exception(f"{file.path.name} could not be taken in.")
             waiting.append(f"{file.path.name} waits: {error}")
         except Exception as error:
@@ -70,7 +75,12 @@ def request_files(
 
 
 def _take(
-    instance: dg.DagsterInstance, store: RequestInbox, file: InboxFile, *, now: datetime
+    instance: dg.DagsterInstance,
+    store: RequestInbox,
+    sources: DataSources,
+    file: InboxFile,
+    *,
+    now: datetime,
 ) -> dg.RunRequest | str | None:
     """Accept a file and return the run to ask for.
 
@@ -79,9 +89,12 @@ def _take(
     request = _read(file)
     if _has_run(instance, request.request_id):
         return _bad_end(instance, request.request_id)
-    store.check(request)
     accepted = store.accept(
-        request, text=file.content.decode(), source=f"inbox/{file.path.name}", now=now
+        request,
+        text=file.content.decode(),
+        source=f"inbox/{file.path.name}",
+        now=now,
+        data_commit=reach(request, sources),
     )
     return dg.RunRequest(
         run_key=accepted.request_id,

@@ -13,6 +13,8 @@ from automl_assets.core.ports import ObjectInfo
 
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,254}")
+_PIN_BRANCH = re.compile(r"keep-[0-9a-f]{16}(-.*)?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -38,10 +40,51 @@ def check_repository_name(repository: str) -> None:
 
 def check_branch_name(branch: str) -> None:
     """Raise SnapshotError unless the name may be that of a branch."""
-    if _BRANCH.fullmatch(branch) is None or is_commit_id(branch):
+    is_taken = is_commit_id(branch) or _PIN_BRANCH.fullmatch(branch) is not None
+    if _BRANCH.fullmatch(branch) is None or is_taken:
         raise SnapshotError(
             "A branch is named with 1 to 255 letters, digits, dashes and underscores, the first "
-            f"one no dash, and not like a commit id. Found {branch!r}. Choose another name."
+            "one no dash, and not like a commit id or a pin (keep-<16 digits>). "
+            f"Found {branch!r}. Choose another name."
+        )
+
+
+def check_tag_name(tag: str) -> None:
+    """Raise SnapshotError unless the name may be that of a tag."""
+    ends_well = not tag.endswith((".", ".lock")) and ".." not in tag
+    if _TAG.fullmatch(tag) is None or is_commit_id(tag) or not ends_well:
+        raise SnapshotError(
+            "A tag is named with 1 to 255 letters, digits, dashes, underscores and dots, the first "
+            "one no dash or dot, without '..', '.' or '.lock' at its end, and not like a commit "
+            f"id. Found {tag!r}. Choose another name."
+        )
+
+
+def branch_of_key(key: str) -> str:
+    """Return the branch that an idempotency key names.
+
+    Examples:
+        >>> branch_of_key("churn-1/data_snapshot")
+        'churn-1'
+
+    Raises:
+        SnapshotError: It is not spelt `<branch>/<what>`.
+    """
+    branch, slash, what = key.partition("/")
+    if not slash or not what or _BRANCH.fullmatch(branch) is None:
+        raise SnapshotError(
+            "An idempotency key starts with its branch, a slash and then says what is written. "
+            f"Found {key!r}. Write it as 'branch/what'."
+        )
+    return branch
+
+
+def check_key(key: str, branch: str) -> None:
+    """Raise SnapshotError unless the idempotency key belongs to the branch."""
+    if branch_of_key(key) != branch:
+        raise SnapshotError(
+            "An idempotency key starts with its branch, a slash and then says what is written. "
+            f"Found {key!r} for branch {branch!r}. Write it as '{branch}/what'."
         )
 
 

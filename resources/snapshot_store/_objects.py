@@ -1,69 +1,15 @@
 """A folder of immutable files, each named by the digest of its bytes."""
 
-import fcntl
 import hashlib
-import os
-import shutil
-import tempfile
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.files import fsync_path
+from automl_assets.core.files import fsync_path, publishing
 
-
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock between processes; the kernel releases it when its holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-class Staging:
-    """A folder for the files of one transaction, on the file system of the objects.
-
-    It is locked as long as its owner lives. Opening the next one removes the
-    folders of the dead.
-    """
-
-    def __init__(self, parent: Path) -> None:
-        with file_lock(parent / ".lock"):
-            self._sweep(parent)
-            self.folder = Path(tempfile.mkdtemp(dir=parent))
-            self._descriptor = os.open(self.folder, os.O_RDONLY)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def close(self) -> None:
-        """Remove the folder and what is left in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._descriptor)
-
-    def __enter__(self) -> "Staging":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @staticmethod
-    def _sweep(parent: Path) -> None:
-        for folder in parent.glob("*/"):
-            try:
-                descriptor = os.open(folder, os.O_RDONLY)
-            except FileNotFoundError:  # its owner has just removed it
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            except BlockingIOError:  # its owner lives
-                pass
-            finally:
-                os.close(descriptor)
+_BLOCK_BYTES = 2**20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class ObjectFolder:
@@ -76,6 +22,14 @@ class ObjectFolder:
         """Return where the object with this digest is, or would be."""
         return self._folder / digest[:2] / digest
 
+    def files(self) -> Iterator[Path]:
+        """Return the files of all objects, in any order; foreign files are left out."""
+        if not self._folder.is_dir():
+            return
+        for shelf in self._folder.iterdir():
+            if shelf.is_dir():
+                yield from (file for file in shelf.iterdir() if _DIGEST.fullmatch(file.name))
+
     def adopt(self, files: Mapping[str, Path]) -> None:
         """Move finished files to their final names and flush all to the disk.
 
@@ -85,6 +39,8 @@ class ObjectFolder:
         Args:
             files: By digest; on the file system of this folder.
         """
+        if not files:
+            return
         shelves = {self.path(digest).parent for digest in files}
         for shelf in shelves:
             shelf.mkdir(parents=True, exist_ok=True)
@@ -106,14 +62,56 @@ class ObjectFolder:
             content = path.read_bytes()
         except FileNotFoundError as error:
             raise SnapshotError(missing_object(path)) from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != digest:
-            raise SnapshotError(
-                "An object never changes after its commit, and its name is its SHA-256. "
-                f"The bytes of {str(path)!r} now have the digest {found}: the file was changed or "
-                "the disk is failing. Restore the file from a backup."
-            )
+        _check(path, digest, hashlib.sha256(content).hexdigest())
         return content
+
+    def copy(self, digest: str, target: Path) -> None:
+        """Copy an object to a new file, in blocks; there is no file if the bytes changed.
+
+        Raises:
+            SnapshotError: It is missing, or its bytes changed.
+        """
+        path = self.path(digest)
+        found = hashlib.sha256()
+        try:
+            source = path.open("rb")
+        except FileNotFoundError as error:
+            raise SnapshotError(missing_object(path)) from error
+        with source, publishing(target) as temporary, temporary.open("wb") as file:
+            while block := source.read(_BLOCK_BYTES):
+                found.update(block)
+                file.write(block)
+            _check(path, digest, found.hexdigest())
+
+    def verify(self, digest: str) -> int:
+        """Read an object in blocks and return its size in bytes.
+
+        Raises:
+            SnapshotError: It is missing, unreadable, or its bytes changed.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                size_bytes = file.tell()
+        except FileNotFoundError as error:
+            raise SnapshotError(missing_object(path)) from error
+        except OSError as error:
+            raise SnapshotError(
+                "Objects must be readable. "
+                f"{str(path)!r} answered: {error}. Restore the file from a backup."
+            ) from error
+        _check(path, digest, found)
+        return size_bytes
+
+
+def _check(path: Path, digest: str, found: str) -> None:
+    if found != digest:
+        raise SnapshotError(
+            "An object never changes after its commit, and its name is its SHA-256. "
+            f"The bytes of {str(path)!r} now have the digest {found}: the file was changed or "
+            "the disk is failing. Restore the file from a backup."
+        )
 
 
 def missing_object(path: Path) -> str:

@@ -4,13 +4,14 @@ import errno
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from automl_assets.core.errors import SnapshotError
 from automl_assets.core.files import sha256_file
 from automl_assets.core.ports import ObjectInfo, WriteTransaction
+from resources.snapshot_store._commits import Tree
 from resources.snapshot_store._names import check_path
 
 
@@ -20,8 +21,9 @@ class StagedTransaction(WriteTransaction):
     def __init__(self, staging: Path) -> None:
         self._staging = staging
         self._n_staged = 0
+        self._files: dict[str, Path] = {}
         self.entries: dict[str, ObjectInfo] = {}
-        self.files: dict[str, Path] = {}
+        self.removed: set[str] = set()
 
     def put_file(self, path: str, local: Path) -> None:
         """Add a finished local file, by renaming it where that is possible."""
@@ -36,20 +38,35 @@ class StagedTransaction(WriteTransaction):
         check_path(path)
         with storage_errors(self._staging, content):
             digest = self.stage(content)
-            self._enter(path, digest, self.files[digest])
+            self._enter(path, digest, self._files[digest])
+
+    def remove(self, path: str) -> None:
+        """Leave out an object of the branch's head, or one put before, if it is there."""
+        check_path(path)
+        self.entries.pop(path, None)
+        self.removed.add(path)
 
     def stage(self, content: bytes) -> str:
         """Write bytes to the staging folder and return their digest."""
         digest = hashlib.sha256(content).hexdigest()
         staged = self._next_name()
         staged.write_bytes(content)
-        self.files[digest] = staged
+        self._files[digest] = staged
         return digest
+
+    def staged(self, digests: Iterable[str]) -> dict[str, Path]:
+        """Return the files with these digests."""
+        return {digest: self._files[digest] for digest in digests}
+
+    def applied_to(self, tree: Tree) -> dict[str, ObjectInfo]:
+        """Return what a tree comes to with what was put and removed."""
+        kept = {path: item for path, item in tree.items() if path not in self.removed}
+        return kept | self.entries
 
     def _enter(self, path: str, digest: str, staged: Path) -> None:
         size = staged.stat().st_size
-        self.files[digest] = staged
-        self.entries[path] = ObjectInfo(path=path, size_bytes=size, sha256=digest)
+        self._files[digest] = staged
+        self.entries[path] = ObjectInfo(path=path, size_bytes=size, sha256=digest, checksum=digest)
 
     def _next_name(self) -> Path:
         self._n_staged += 1
@@ -88,6 +105,21 @@ def storage_errors(folder: Path, content: Path | bytes = b"") -> Iterator[None]:
             f"The snapshot store in {str(folder)!r} needs room for what is written. "
             f"The disk is full: {amount} to write, {free:,} free. "
             "Nothing was committed; free some space and run again."
+        ) from error
+
+
+@contextmanager
+def copy_errors(target: Path, size_bytes: int) -> Iterator[None]:
+    """Say what the disk refuses while an object is copied to a local file."""
+    try:
+        yield
+    except OSError as error:
+        made = next(path for path in target.absolute().parents if path.exists())
+        free = shutil.disk_usage(made).free
+        raise SnapshotError(
+            f"{str(target)!r} needs {size_bytes:,} bytes for a copy of an object. The disk "
+            f"answered: {error}; {free:,} bytes are free. No file was made; free some space or "
+            "choose another folder."
         ) from error
 
 

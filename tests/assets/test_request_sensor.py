@@ -7,14 +7,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from automl_assets.assets.metadata import fenced
 from automl_assets.assets.submission import submit_request
 from automl_assets.core.inbox import InboxFile
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request_file import parse_request
 from automl_assets.core.values import AcceptedRequest
+from automl_assets.dagit import fenced
 from automl_assets.partitions import training_requests
 from automl_assets.sensors.requests import request_files
+from resources.data_sources import ConfiguredDataSources
 from resources.request_store import RequestStore
 from resources.value_store import JsonValueStore
 
@@ -30,7 +31,13 @@ class FullDisk(PatientStore):
     """A store that cannot write requests."""
 
     def accept(
-        self, request: TrainingRequest, *, text: str, source: str, now: datetime
+        self,
+        request: TrainingRequest,
+        *,
+        text: str,
+        source: str,
+        now: datetime,
+        data_commit: str = "",
     ) -> AcceptedRequest:
         raise OSError(28, "No space left on device")
 
@@ -49,8 +56,13 @@ def store(tmp_path: Path) -> RequestStore:
     return PatientStore(
         requests_folder=str(tmp_path / "home" / "requests"),
         inbox_folder=str(tmp_path / "home" / "inbox"),
-        data_roots=[str(tmp_path)],
     )
+
+
+def sources(store: RequestStore) -> ConfiguredDataSources:
+    """The folder that holds the home may be read, but not the home itself."""
+    home = Path(store.requests_folder).parent
+    return ConfiguredDataSources(roots=(home.parent,), home=home, scratch=home / "scratch")
 
 
 @pytest.fixture
@@ -78,7 +90,7 @@ def evaluate(store: RequestStore, instance: dg.DagsterInstance) -> dg.SensorResu
     context = dg.build_sensor_context(
         instance=instance,
         definitions=definitions,
-        resources={"request_store": store},
+        resources={"request_store": store, "data_sources": sources(store)},
     )
     result = request_files(context)
     assert isinstance(result, dg.SensorResult)
@@ -282,7 +294,11 @@ def test_the_job_submits_a_request_to_the_inbox(
 ) -> None:
     result = submit_request.execute_in_process(
         run_config={"ops": {"checked_request": {"config": {"request": request_text()}}}},
-        resources={"request_store": store, "io_manager": JsonValueStore(folder=str(tmp_path))},
+        resources={
+            "request_store": store,
+            "data_sources": sources(store),
+            "io_manager": JsonValueStore(folder=str(tmp_path)),
+        },
         instance=instance,
     )
 
@@ -306,7 +322,7 @@ def test_the_job_fails_with_the_messages_of_a_broken_request(
     with pytest.raises(dg.Failure, match="did you mean 'target'"):
         submit_request.execute_in_process(
             run_config={"ops": {"checked_request": {"config": config}}},
-            resources={"request_store": store},
+            resources={"request_store": store, "data_sources": sources(store)},
             instance=instance,
         )
     assert store.pending(now=datetime.now(UTC)) == []

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import polars as pl
 import pytest
 
 from automl_assets.core.errors import AutoMLError, RequestError, SnapshotError
-from resources.sources import load_sources, locate, open_source
+from resources.formats import format_of, load_formats
+from resources.sources import load_sources
+from resources.sources._local import locate
+from resources.sources._tables import TableFile, join_files
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -18,8 +22,13 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
+def open_file(path: Path, *, text_columns: Sequence[str] = ()) -> pl.LazyFrame:
+    content = format_of(path.name).inspect(path, text_columns=text_columns)
+    return join_files([TableFile(path=path.name, content=content)], description=path.name)
+
+
 def read(path: Path) -> pl.DataFrame:
-    return open_source(path)[1].collect(engine="streaming")
+    return open_file(path).collect(engine="streaming")
 
 
 def parquet_bytes(frame: pl.DataFrame) -> bytes:
@@ -29,7 +38,8 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
 
 
 def test_all_sources_are_found() -> None:
-    assert sorted(load_sources()) == ["csv", "parquet"]
+    assert list(load_sources()) == ["files", "http", "object_store", "repository", "sql"]
+    assert list(load_formats()) == ["csv", "ndjson", "parquet"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +150,7 @@ def test_columns_are_read_as_text_on_demand(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", 'zip,"say ""hi""",day,n\n1234,TRUE,2024-01-02,1\n,,,2\n')
     texts = ("zip", 'say "hi"', "day", "not there")
 
-    _, frame = open_source(path, text_columns=texts)
+    frame = open_file(path, text_columns=texts)
 
     assert frame.collect().rows() == [("1234", "TRUE", "2024-01-02", 1), (None, None, None, 2)]
 
@@ -149,7 +159,7 @@ def test_parquet_keeps_its_types_whatever_is_asked_for(tmp_path: Path) -> None:
     frame = pl.DataFrame({"zip": [1, 2]})
     path = write(tmp_path, "t.parquet", parquet_bytes(frame))
 
-    assert open_source(path, text_columns=["zip"])[1].collect().equals(frame)
+    assert open_file(path, text_columns=["zip"]).collect().equals(frame)
 
 
 def test_files_of_a_thousand_columns_are_read(tmp_path: Path) -> None:
@@ -223,7 +233,7 @@ def test_bad_files_are_told_from_each_other(tmp_path: Path, name: str) -> None:
     content, message = BAD_FILES[name]
 
     with pytest.raises(SnapshotError, match=message):
-        open_source(write(tmp_path, name, content))
+        open_file(write(tmp_path, name, content))
 
 
 def test_a_long_utf8_file_tells_the_offset_of_a_bad_byte(tmp_path: Path) -> None:
@@ -231,17 +241,19 @@ def test_a_long_utf8_file_tells_the_offset_of_a_bad_byte(tmp_path: Path) -> None
     path = write(tmp_path, "t.csv", good + b"\xe9,2\n")
 
     with pytest.raises(SnapshotError, match=r"offset 7,500,000 \(line 1,500,001\)"):
-        open_source(path)
+        open_file(path)
 
 
 def test_an_unknown_suffix_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"'\.xlsx'\. Known: \.csv, \.parquet, \.tsv\."):
-        open_source(write(tmp_path, "t.xlsx", b"PK"))
+    with pytest.raises(
+        RequestError, match=r"'\.xlsx'\. Known: \.csv, \.jsonl, \.ndjson, \.parquet, \.tsv\."
+    ):
+        open_file(write(tmp_path, "t.xlsx", b"PK"))
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="No such file or directory"):
-        open_source(tmp_path / "none.csv")
+        open_file(tmp_path / "none.csv")
 
 
 def test_relative_paths_are_looked_up_in_each_root(tmp_path: Path) -> None:

@@ -5,17 +5,21 @@ import hashlib
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from automl_assets.core.errors import SnapshotError
 from automl_assets.core.ports import Commit
+from resources.snapshot_store import _gc, _publish, _refs
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
 
 FORK = multiprocessing.get_context("fork")
@@ -30,7 +34,7 @@ def add(store: EmbeddedSnapshotStore, number: int, scratch: Path) -> Commit:
     local = scratch / f"{number}.bin"
     local.write_bytes(content_of(number))
     with store.write(
-        "churn", branch="main", key=f"k{number}", message="m", metadata={}
+        "churn", branch="main", key=f"main/k{number}", message="m", metadata={}
     ) as transaction:
         transaction.put_file(f"data/{number}.bin", local)
         transaction.put_bytes(f"{number}.txt", str(number).encode())
@@ -88,7 +92,7 @@ def test_a_killed_writer_loses_and_breaks_nothing(
     assert history(store)[0] == last
     assert len(history(store)) == unconfirmed + 1
     for number in range(unconfirmed + 1):
-        commit = store.find("churn", f"k{number}")
+        commit = store.find("churn", f"main/k{number}")
         assert commit is not None
         assert store.read_bytes("churn", commit.commit_id, f"{number}.txt") == b"%d" % number
         moved = store.read_bytes("churn", commit.commit_id, f"data/{number}.bin")
@@ -113,6 +117,160 @@ def test_processes_on_one_branch_lose_nothing(store: EmbeddedSnapshotStore, tmp_
     assert len(store.objects("churn", head)) == 40
 
 
+@pytest.mark.slow
+def test_200_commits_by_8_processes_are_all_there(
+    store: EmbeddedSnapshotStore, tmp_path: Path
+) -> None:
+    def branch_and_merge(worker: int) -> None:
+        for number in range(25):
+            name = f"r{worker}-{number}"
+            with store.write(
+                "churn", branch=name, key=f"{name}/k", message="m", metadata={}
+            ) as transaction:
+                transaction.put_bytes(f"{name}.txt", content_of(number))
+            store.merge("churn", source=name, destination="main", message="m")
+
+    writers = [FORK.Process(target=branch_and_merge, args=(n,)) for n in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [writer.exitcode for writer in writers] == [0] * 8
+    names = sorted(f"r{worker}-{number}" for worker in range(8) for number in range(25))
+    head = store.resolve("churn", "main").commit_id
+    assert [item.path for item in store.objects("churn", head)] == [f"{n}.txt" for n in names]
+    assert list(store.branches("churn")) == ["main", *names]
+    assert len(store.log("churn", "main", limit=1_000)) == 400
+    assert store.fsck().problems == ()
+
+
+@pytest.mark.slow
+def test_after_each_of_20_kills_the_store_is_whole_and_the_next_run_completes(
+    store: EmbeddedSnapshotStore, tmp_path: Path
+) -> None:
+    rng = random.Random(20)
+    log = tmp_path / "log"
+    log.touch()
+
+    for _ in range(20):
+        n_confirmed = len(log.read_text().splitlines())
+        writer = FORK.Process(
+            target=add_for_ever, args=(tmp_path / "store", tmp_path, n_confirmed, log)
+        )
+        writer.start()
+        time.sleep(rng.uniform(0.005, 0.25))
+        writer.kill()
+        writer.join()
+
+        assert store.fsck().problems == ()
+        number = len(log.read_text().splitlines())
+        commit = add(store, number, tmp_path)
+        assert store.read_bytes("churn", commit.commit_id, f"{number}.txt") == b"%d" % number
+        with log.open("a") as file:
+            file.write(f"{number}\n")
+
+    n_confirmed = len(log.read_text().splitlines())
+    assert n_confirmed > 20
+    assert len(history(store)) == n_confirmed
+    store.collect_garbage()
+    assert store.fsck().problems == ()
+    assert len(history(store)) == n_confirmed
+
+
+def die_at_call(number: int, owner: type | ModuleType, name: str, act: Callable[[], object]) -> int:
+    """Run in a child that kills itself before the n-th call of a function; return its exit code."""
+    original = getattr(owner, name)
+    calls = count(1)
+
+    def call_or_die(*args: object, **options: object) -> object:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **options)
+
+    def run() -> None:
+        setattr(owner, name, call_or_die)
+        act()
+
+    child = FORK.Process(target=run)
+    child.start()
+    child.join()
+    return child.exitcode or 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "number", "n_left"),
+    [
+        (_refs.Refs, "delete_branch", 1, 3),
+        (_refs.Refs, "forget_commits", 1, 3),
+        (_gc, "_sweep", 1, 1),
+        (Path, "unlink", 1, 1),
+        (Path, "unlink", 3, 1),
+        (_gc, "sweep", 1, 1),
+    ],
+)
+def test_a_killed_collection_is_finished_by_the_next(
+    store: EmbeddedSnapshotStore, owner: type, name: str, number: int, n_left: int
+) -> None:
+    kept = put(store, "main", b"kept")
+    for branch in ("r1", "r2"):
+        put(store, branch, branch.encode())
+    now = datetime.now(UTC)
+
+    died = die_at_call(number, owner, name, lambda: store.collect_garbage(expire_before=now))
+
+    assert died == -signal.SIGKILL
+    found = store.fsck()
+    assert (found.problems, found.n_commits) == ((), n_left)
+    store.collect_garbage(expire_before=now)
+    assert store.branches("churn") == {"main": kept.commit_id}
+    assert n_files(store) == store.fsck().n_objects == 3
+    assert store.collect_garbage().n_objects == 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "number"),
+    [
+        (_publish, "_stage_commit", 1),
+        (Path, "replace", 1),
+        (Path, "replace", 2),
+        (_refs.Refs, "add_commit", 1),
+    ],
+)
+def test_a_killed_merge_is_done_by_the_next(
+    store: EmbeddedSnapshotStore, owner: type, name: str, number: int
+) -> None:
+    before = put(store, "main", b"1")
+    theirs = put(store, "r1", b"2")
+
+    def merge() -> Commit:
+        return store.merge("churn", source="r1", destination="main", message="m")
+
+    died = die_at_call(number, owner, name, merge)
+
+    assert died == -signal.SIGKILL
+    assert store.fsck().problems == ()
+    assert store.resolve("churn", "main") == before
+    merged = merge()
+    assert merged.parents == (before.commit_id, theirs.commit_id)
+    store.collect_garbage()
+    found = store.fsck()
+    assert (found.problems, found.n_commits) == ((), 3)
+    assert n_files(store) == found.n_objects
+
+
+def put(store: EmbeddedSnapshotStore, branch: str, content: bytes) -> Commit:
+    with store.write(
+        "churn", branch=branch, key=f"{branch}/k", message="m", metadata={}
+    ) as transaction:
+        transaction.put_bytes(f"{branch}.txt", content)
+    return transaction.commit
+
+
+def n_files(store: EmbeddedSnapshotStore) -> int:
+    return sum(file.is_file() for file in (Path(store.folder) / "objects").rglob("*"))
+
+
 def test_objects_are_read_only(store: EmbeddedSnapshotStore, tmp_path: Path) -> None:
     add(store, 1, tmp_path)
 
@@ -127,7 +285,7 @@ def test_a_finished_file_is_moved_not_copied(store: EmbeddedSnapshotStore, tmp_p
     local.write_bytes(b"x" * 1_000)
     inode = local.stat().st_ino
 
-    with store.write("churn", branch="main", key="k", message="m", metadata={}) as transaction:
+    with store.write("churn", branch="main", key="main/k", message="m", metadata={}) as transaction:
         transaction.put_file("big.bin", local)
 
     (item,) = store.objects("churn", transaction.commit.commit_id)
@@ -140,7 +298,7 @@ def test_a_file_with_a_second_name_is_copied(store: EmbeddedSnapshotStore, tmp_p
     original.write_bytes(b"before")
     os.link(original, tmp_path / "link.bin")
 
-    with store.write("churn", branch="main", key="k", message="m", metadata={}) as transaction:
+    with store.write("churn", branch="main", key="main/k", message="m", metadata={}) as transaction:
         transaction.put_file("a.bin", tmp_path / "link.bin")
     original.write_bytes(b"after!")
 
@@ -158,6 +316,18 @@ def test_changed_bytes_are_not_handed_out(store: EmbeddedSnapshotStore, tmp_path
         store.read_bytes("churn", commit.commit_id, "1.txt")
 
 
+def test_a_download_to_a_full_disk_leaves_no_file(
+    store: EmbeddedSnapshotStore, small_disk: Path, tmp_path: Path
+) -> None:
+    with store.write("churn", branch="main", key="main/k", message="m", metadata={}) as transaction:
+        transaction.put_bytes("large.bin", b"x" * 2_000_000)
+
+    with pytest.raises(SnapshotError, match=r"needs 2,000,000 bytes for a copy of an object"):
+        store.download("churn", transaction.commit.commit_id, "large.bin", small_disk / "copy.bin")
+
+    assert list(small_disk.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("owner", "function"), [(tempfile, "mkdtemp"), (Path, "write_bytes"), (Path, "replace")]
 )
@@ -168,7 +338,9 @@ def test_a_disk_that_fills_up_leaves_the_branch_as_before(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def write(content: bytes, key: str) -> Commit:
-        with store.write("churn", branch="main", key=key, message="m", metadata={}) as transaction:
+        with store.write(
+            "churn", branch="main", key=f"main/{key}", message="m", metadata={}
+        ) as transaction:
             transaction.put_bytes("a", content)
         return transaction.commit
 
@@ -179,7 +351,7 @@ def test_a_disk_that_fills_up_leaves_the_branch_as_before(
             write(b"2", "k2")
 
     assert store.resolve("churn", "main") == before
-    assert store.find("churn", "k2") is None
+    assert store.find("churn", "main/k2") is None
     assert write(b"2", "k2").parents == (before.commit_id,)
 
 
@@ -204,7 +376,7 @@ def test_a_really_full_disk_leaves_the_branch_as_before(small_disk: Path, tmp_pa
 
     with (
         pytest.raises(SnapshotError, match=r"disk is full: 2,000,000 bytes to write, [\d,]+ free"),
-        store.write("churn", branch="main", key="k2", message="m", metadata={}) as transaction,
+        store.write("churn", branch="main", key="main/k2", message="m", metadata={}) as transaction,
     ):
         transaction.put_file("large.bin", large)
 
@@ -212,6 +384,31 @@ def test_a_really_full_disk_leaves_the_branch_as_before(small_disk: Path, tmp_pa
     assert store.resolve("churn", "main") == before
     assert list((small_disk / "store" / "tmp").glob("*/")) == []
     assert add(store, 2, tmp_path).parents == (before.commit_id,)
+    assert store.fsck().problems == ()
+
+
+def test_a_full_disk_is_freed_by_a_collection(small_disk: Path, tmp_path: Path) -> None:
+    store = EmbeddedSnapshotStore(folder=str(small_disk / "store"))
+    store.ensure_repository("churn")
+    large = tmp_path / "large.bin"
+
+    def fill(branch: str) -> Commit:
+        large.write_bytes(os.urandom(500_000))
+        with store.write(
+            "churn", branch=branch, key=f"{branch}/k", message="m", metadata={}
+        ) as transaction:
+            transaction.put_file("large.bin", large)
+        return transaction.commit
+
+    fill("r1")
+    with pytest.raises(SnapshotError, match=r"disk is full: 500,000 bytes to write, [\d,]+ free"):
+        fill("r2")
+    store.delete_branch("churn", "r1")
+    assert store.collect_garbage().n_bytes > 500_000
+
+    commit = fill("r2")
+    assert store.branches("churn") == {"r2": commit.commit_id}
+    assert store.fsck().problems == ()
 
 
 def test_refs_on_a_full_disk_keep_what_they_hold(small_disk: Path, tmp_path: Path) -> None:

@@ -218,19 +218,52 @@ def test_a_broken_rule_is_told(sections: dict[str, Any], message: str) -> None:
         request(**sections)
 
 
+REPOSITORY = {"path": None, "repository": "warehouse", "table": "sales/"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"path": None}}, "say where the rows are"),
+        ({"data": {"repository": "warehouse"}}, "found 'path' and 'repository'; keep one"),
+        ({"data": {"path": None, "connection": "crm"}}, "'connection' holds many tables"),
+        ({"data": {"ref": "main"}}, "'ref' belongs to repository, not to 'path'"),
+        ({"data": {**REPOSITORY, "sha256": "0" * 64}}, "'sha256' belongs to path"),
+        ({"data": {"available_at": {"calls": "day"}}}, "there is none; add data.time"),
+        (
+            {"data": {"available_at": {"churned": "day"}, "time": "day"}},
+            "'churned' is no feature",
+        ),
+        ({"data": {"rows": {"where": "read_csv('x')"}}}, "functions are not allowed: 'read_csv'"),
+        ({"split": {"strategy": "column"}}, "need each other; found one"),
+        ({"split": {"column": "part"}}, "need each other; found one"),
+        ({"split": {"strategy": "column", "column": "churned"}}, "has another role already"),
+        (
+            {"monitor": {"retrain_when": {"data": "new_commit"}}},
+            "found no data.repository; add it",
+        ),
+        ({"monitor": {"retrain_when": {"at_most_every": "7d"}}}, "limits 'data: new_commit'"),
+    ],
+)
+def test_a_contradiction_about_data_is_told(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        request(**sections)
+
+
+def test_a_repository_may_be_watched_for_new_commits() -> None:
+    made = request(
+        data=REPOSITORY, monitor={"retrain_when": {"data": "new_commit", "at_most_every": "7d"}}
+    )
+
+    assert made.monitor.retrain_when.at_most_every == 7 * 86_400
+
+
 def test_excluding_the_target_is_fine() -> None:
     assert request(data={"features": {"exclude": ["churned"]}}).data.target == "churned"
 
 
 UNSUPPORTED: dict[str, Any] = {
-    "data.repository": "warehouse",
-    "data.ref": "main",
-    "data.table": "churn/",
-    "data.available_at": {"calls": "day"},
-    "data.rows.where": "age > 3",
-    "data.expect": "churn.schema.yaml",
-    "data.privacy": {},
-    "split.strategy": "column",
+    "data.privacy.k_anonymity": 20,
     "task.cost": {"false_positive": 4, "false_negative": 60},
     "model.fix": {"catboost.depth": 6},
     "model.search": {"catboost.depth": {"low": 1, "high": 6}},
@@ -249,7 +282,9 @@ UNSUPPORTED: dict[str, Any] = {
     "resources.max_cost": "25 EUR",
     "approval": {"required": ["model_risk"], "expires": "30d"},
     "deploy": {"target": "churn-api", "as": "challenger", "traffic": "10%"},
-    "monitor": {"labels_after": "30d", "retrain_when": {"data": "new_commit"}},
+    "monitor.labels_after": "30d",
+    "monitor.retrain_when.drift_psi": 0.2,
+    "monitor.retrain_when.metric_drop": 0.03,
     "version": {"bump": "auto"},
 }
 
@@ -290,8 +325,10 @@ def test_the_schema_says_what_is_not_supported_yet() -> None:
     schema = request_json_schema()
 
     assert "Not supported yet" in schema["properties"]["constraints"]["description"]
-    split = schema["$defs"]["Split"]["properties"]["strategy"]["description"]
-    assert "Not supported yet (column): use time, group or random." in split
+    sampler = schema["$defs"]["Search"]["properties"]["sampler"]["description"]
+    assert "Not supported yet (grid): use tpe or random." in sampler
+    nested = schema["$defs"]["Privacy"]["properties"]["k_anonymity"]["description"]
+    assert "Not supported yet" in nested
 
 
 def test_the_schema_accepts_percentages_and_durations() -> None:

@@ -39,7 +39,6 @@ def store(tmp_path: Path) -> RequestStore:
     return RequestStore(
         requests_folder=str(tmp_path / "home" / "requests"),
         inbox_folder=str(inbox),
-        data_roots=[str(tmp_path)],
     )
 
 
@@ -255,24 +254,3 @@ def test_a_submitted_request_lands_in_the_inbox_once(store: RequestStore) -> Non
 def test_a_name_that_the_inbox_would_ignore_is_refused(store: RequestStore, filename: str) -> None:
     with pytest.raises(RequestError, match=r"Request files end in \.yaml, \.yml, \.json"):
         store.submit(request_text(), filename)
-
-
-def test_data_outside_the_allowed_folders_are_refused(store: RequestStore) -> None:
-    with pytest.raises(RequestError, match=r"data\.path must lie"):
-        store.check(parsed(request_text(path="/etc/passwd")))
-
-
-def test_data_within_the_allowed_folders_pass(store: RequestStore, tmp_path: Path) -> None:
-    (tmp_path / "churn.csv").write_text("churned\n1\n")
-
-    store.check(parsed(request_text()))
-
-
-@pytest.mark.parametrize("path", ["home/store/rows.csv", "link.csv"])
-def test_data_within_the_home_are_refused(store: RequestStore, tmp_path: Path, path: str) -> None:
-    (tmp_path / "home" / "store").mkdir()
-    (tmp_path / "home" / "store" / "rows.csv").write_text("churned\n1\n")
-    (tmp_path / "link.csv").symlink_to(tmp_path / "home" / "store" / "rows.csv")
-
-    with pytest.raises(RequestError, match=r"must lie outside the platform's own folder .*/home"):
-        store.check(parsed(request_text(path=path)))

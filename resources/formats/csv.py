@@ -1,17 +1,14 @@
 """Rows from delimited text: .csv with `,` `;` tab or `|`, and .tsv."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_assets.core.errors import SnapshotError
-from resources.sources._delimited import (
-    check_encoding,
-    check_row_lengths,
-    detect_separator,
-    read_rows,
-)
-from resources.sources._files import FileSource, check_column_names, foreign_format, read_head
+from resources.formats._base import FileContent, Format
+from resources.formats._delimited import check_row_lengths, detect_separator, read_rows
+from resources.formats._files import check_column_names, foreign_format, read_head
+from resources.formats._passes import read_through
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +17,7 @@ _N_CELLS_TO_INFER = 2_000_000
 _MIN_ROWS_TO_INFER = 10_000
 
 
-class CsvSource(FileSource):
+class CsvFormat(Format):
     """Delimited UTF-8 text with a header.
 
     Types are those of the first two million cells (10,000 rows at least); a later
@@ -30,31 +27,48 @@ class CsvSource(FileSource):
 
     name = "csv"
     suffixes = (".csv", ".tsv")
+    media_types = ("text/csv", "application/csv", "text/tab-separated-values")
 
-    def scan(self, location: Path, *, text_columns: Collection[str] = ()) -> "pl.LazyFrame":
-        """Open the rows lazily, with the names and types found; see the port."""
+    def inspect(self, location: Path, *, text_columns: Collection[str] = ()) -> FileContent:
+        """Check all bytes in one pass, then find the types; see the base class."""
         import polars as pl
 
         head = read_head(location)
         _check_is_text(head, location)
-        check_encoding(location)
         separator = "\t" if location.suffix.lower() == ".tsv" else _separator(head)
         header = _read_header(location, separator)
-        check_column_names(header, location)
-        check_row_lengths(location, separator, len(header))
-        types = _infer_types(location, separator, len(header))
+        check_column_names(header, location.name)
+        facts = read_through(location, separator=separator, n_columns=len(header))
+        check_row_lengths(location, separator, len(header), facts)
+        inferred = _infer_types(location, separator, len(header))
         # Polars leaves doubled quotes in names as they are.
-        names = dict(zip(types, header, strict=True))
-        types |= {own: pl.String() for own, name in names.items() if name in text_columns}
-        coded = _with_leading_zeros(location, separator, types)
-        types |= dict.fromkeys(coded, pl.String())
-        frame = pl.scan_csv(
-            location, separator=separator, schema=types, try_parse_dates=True, glob=False
+        own_names = tuple(inferred)
+        types = dict(zip(header, inferred.values(), strict=True))
+        # As numbers, 01 and 1 would be the same.
+        codes = {
+            name
+            for (name, dtype), is_coded in zip(types.items(), facts.coded, strict=True)
+            if is_coded and dtype.is_numeric()
+        }
+        types |= {name: pl.String() for name in types if name in codes or name in text_columns}
+
+        def scan(wanted: "Mapping[str, pl.DataType]") -> "pl.LazyFrame":
+            schema = {own: wanted[name] for own, name in zip(own_names, header, strict=True)}
+            frame = pl.scan_csv(
+                location, separator=separator, schema=schema, try_parse_dates=True, glob=False
+            )
+            return frame.rename(dict(zip(own_names, header, strict=True)))
+
+        return FileContent(
+            types=types,
+            has_open_types=True,
+            codes=frozenset(codes),
+            sha256=lambda: facts.sha256,
+            scan=scan,
         )
-        return frame.rename(names)
 
 
-SOURCE = CsvSource()
+FORMAT = CsvFormat()
 
 
 def _check_is_text(head: bytes, location: Path) -> None:
@@ -100,32 +114,18 @@ def _infer_types(location: Path, separator: str, n_columns: int) -> "dict[str, p
     # 01/02/2024 is read as the first of February by some and as the second of January by
     # others: only dates that start with the year are dates, the rest stays text.
     dated = [name for name, dtype in types.items() if dtype.is_temporal()]
-    if not dated:
+    maybe_empty = [name for name, dtype in types.items() if dtype == pl.String]
+    if not dated and not maybe_empty:
         return dict(types)
     texts = pl.scan_csv(
         location, separator=separator, infer_schema=False, n_rows=n_rows, glob=False
-    ).select(pl.col(dated).str.contains(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}:").all())
-    is_iso = texts.collect(engine="streaming").row(0, named=True)
-    return {name: dtype if is_iso.get(name, True) else pl.String() for name, dtype in types.items()}
-
-
-def _with_leading_zeros(
-    location: Path, separator: str, types: "dict[str, pl.DataType]"
-) -> list[str]:
-    """Return the number columns that hold codes: as numbers, 01 and 1 would be the same.
-
-    The whole file is read: a code after the rows that types are inferred from would
-    lose its zeros without an error.
-    """
-    import polars as pl
-    import polars.selectors as cs
-
-    numbers = [name for name, dtype in types.items() if dtype.is_numeric()]
-    if not numbers:
-        return []
-    found = (
-        pl.scan_csv(location, separator=separator, infer_schema=False, glob=False)
-        .select(cs.by_name(numbers).str.contains(r"^[+-]?0[0-9]").any())
-        .collect(engine="streaming")
+    ).select(
+        pl.col(dated).str.contains(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}:").all(),
+        pl.col(maybe_empty).is_null().all(),
     )
-    return [name for name, has_zeros in found.row(0, named=True).items() if has_zeros]
+    holds = texts.collect(engine="streaming").row(0, named=True)
+    for name in dated:
+        types[name] = types[name] if holds[name] else pl.String()
+    for name in maybe_empty:
+        types[name] = pl.Null() if holds[name] else pl.String()
+    return dict(types)

@@ -1,4 +1,4 @@
-"""Sources that are files, and what a file really holds, whatever its name says."""
+"""What a file really holds, whatever its name says."""
 
 import re
 from collections import Counter
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.ports import DataSource
 
 HEAD_BYTES = 65_536
 
@@ -28,16 +27,6 @@ _SIGNATURES = (
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{"])')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-class FileSource(DataSource):
-    """A source that reads files.
-
-    Attributes:
-        suffixes: Ends of the names of files that it reads, lower case, with the dot.
-    """
-
-    suffixes: tuple[str, ...]
 
 
 def read_head(location: Path) -> bytes:
@@ -81,13 +70,13 @@ def foreign_format(head: bytes) -> tuple[str, str] | None:
     if _HTML.match(head):
         return "an HTML or XML page", "Download the data itself, as CSV or Parquet."
     if _JSON.match(head):
-        return "a JSON file", "Export the table as CSV or Parquet."
+        return "a JSON file", "Export the table as CSV or Parquet, or as NDJSON, an object a line."
     if b"\x00" in head:
         return "a binary file", "Export the table as CSV or Parquet."
     return None
 
 
-def check_column_names(names: Sequence[str], location: Path) -> None:
+def check_column_names(names: Sequence[str], file_name: str) -> None:
     """Raise SnapshotError unless each column has a name of its own that can be printed."""
     found = ""
     repeated = [name for name, n in Counter(names).items() if n > 1 and name]
@@ -114,6 +103,5 @@ def check_column_names(names: Sequence[str], location: Path) -> None:
         )
     if found:
         raise SnapshotError(
-            "Each column has a name of its own, in printable characters. "
-            f"{location.name!r} {found}."
+            f"Each column has a name of its own, in printable characters. {file_name!r} {found}."
         )
