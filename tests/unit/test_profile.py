@@ -133,6 +133,21 @@ def test_columns_with_a_role_are_no_features_but_keep_their_kind() -> None:
     ]
 
 
+def test_the_column_that_deals_out_the_rows_is_no_feature() -> None:
+    parts = repeated("train", "validation", "calibration", "analysis")
+    table = pl.LazyFrame(
+        {"x": [n % 9 for n in ROWS], "part": parts, "y": [n // 4 % 2 for n in ROWS]}
+    )
+    content = make_request().model_dump(mode="json", exclude_defaults=True)
+    request = TrainingRequest.model_validate(
+        {**content, "split": {"strategy": "column", "column": "part"}}
+    )
+
+    found = profile_table(table, request)
+
+    assert reasons(found) == {"part": "names the part of a row, not a feature"}
+
+
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
