@@ -284,7 +284,7 @@ def pandas_matrix(folder: Path) -> dict[str, object]:
 def suspects_and_parts(folder: Path) -> dict[str, object]:
     """Leaks, personal data, duplicates across parts, and whether a model tells parts apart."""
     from automl_assets.core.leakage import find_suspects
-    from automl_assets.core.part_comparison import summarise_parts
+    from automl_assets.core.leakage.part_comparison import summarise_parts
     from automl_assets.core.prepare import make_split, snapshot_table
 
     accepted, snapshot = committed(folder)

@@ -14,7 +14,7 @@ from resources.sources import Access, Source, Wanted, load_sources
 from resources.sources._base import DEFAULT_MAX_DOWNLOAD_BYTES
 
 if TYPE_CHECKING:
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 DEFAULT_REF = "main"
 

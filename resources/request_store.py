@@ -17,7 +17,7 @@ import dagster as dg
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import fsync_path, publish_text, publishing
 from automl_assets.core.inbox import InboxFile, RequestInbox
-from automl_assets.core.request_file import MAX_BYTES
+from automl_assets.core.request.file import MAX_BYTES
 from automl_assets.core.values import AcceptedRequest
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from automl_assets.core.families import load_families
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_text import FORBIDDEN
+from automl_assets.core.request.text import FORBIDDEN
 
 
 def lines(*, max_size: int = 20) -> st.SearchStrategy[str]:

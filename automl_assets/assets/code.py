@@ -1,7 +1,7 @@
 """Which code each asset depends on; a change of it makes what was made before stale.
 
-Code that every step shares (values, ports, errors, plugins, durable writes)
-is left out: it moves values, and decides none.
+Code that every step shares (values, ports, errors, plugins, durable writes) and
+code that only decides when a request is made are left out.
 """
 
 from automl_assets.core.code_version import code_version
@@ -13,23 +13,13 @@ def _core(*names: str) -> tuple[str, ...]:
 
 
 MODULES = {
-    "training_request": _core(
-        "request",
-        "request_file",
-        "request_numbers",
-        "request_problems",
-        "request_release",
-        "request_rules",
-        "request_scalars",
-        "request_sections",
-        "request_text",
-        "request_yaml",
-    ),
+    "training_request": _core("request", "predicate"),
     "data_snapshot": (
-        *_core("ingest", "rows", "profile", "target", "contract"),
+        *_core("ingest", "rows", "profile", "leakage", "contract", "acceptance"),
+        "resources.formats",
         "resources.sources",
     ),
-    "splits": _core("splits", "prepare", "matrix", "encoding"),
+    "splits": _core("splits", "prepare", "matrix", "encoding", "leakage"),
     "candidate_models": _core("search", "families", "metrics", "package"),
     "evaluation_report": _core("evaluation", "metrics", "report", "predictor", "judgement"),
     "registered_model": (
@@ -39,7 +29,10 @@ MODULES = {
     ),
 }
 
-SHARED = _core("code_version", "errors", "files", "inbox", "plugins", "ports", "values")
+SHARED = _core(
+    *("code_version", "errors", "files", "inbox", "intake", "plugins", "ports"),
+    *("retraining", "staging", "values"),
+)
 
 
 def version_of(asset: str) -> str:

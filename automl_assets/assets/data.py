@@ -9,7 +9,7 @@ from automl_assets.assets.metadata import snapshot_metadata, split_metadata
 from automl_assets.core.ingest import current_snapshot, ingest
 from automl_assets.core.intake import read_contract
 from automl_assets.core.leakage import refuse_blocked
-from automl_assets.core.part_comparison import summarise_parts
+from automl_assets.core.leakage.part_comparison import summarise_parts
 from automl_assets.core.ports import DataSources, Progress, SnapshotStore
 from automl_assets.core.prepare import make_split
 from automl_assets.core.values import AcceptedRequest, DataSnapshot, Split

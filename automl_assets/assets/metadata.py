@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from automl_assets.core.families import Params
-from automl_assets.core.part_comparison import PartComparison
+from automl_assets.core.leakage.part_comparison import PartComparison
 from automl_assets.core.search.history import history_png
 from automl_assets.core.values import (
     AcceptedRequest,

@@ -24,7 +24,7 @@ def checked_request(
     data_sources: dg.ResourceParam[DataSources],
 ) -> None:
     """Checks a request and puts it into the inbox; its run follows within seconds."""
-    from automl_assets.core.request_file import parse_request
+    from automl_assets.core.request.file import parse_request
 
     try:
         request = parse_request(config.request.encode(), filename="request.yaml")

@@ -92,7 +92,7 @@ def validate(
 ) -> None:
     """Check request files; all errors of a file are told at once."""
     from automl_assets.cli.files import read_request_file
-    from automl_assets.core.request_file import parse_request
+    from automl_assets.core.request.file import parse_request
 
     bad = False
     for path in files:

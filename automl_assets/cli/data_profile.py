@@ -11,13 +11,12 @@ from rich.text import Text
 from automl_assets.cli.console import LABEL_WIDTH
 from automl_assets.cli.data_source import OpenedSource, opened_source
 from automl_assets.cli.story import shown as shown_path
-from automl_assets.core.duplicates import count_duplicates
 from automl_assets.core.errors import RequestError
 from automl_assets.core.evaluation.wording import percent, shown
 from automl_assets.core.files import publish_text
 from automl_assets.core.leakage import find_suspects, with_findings
 from automl_assets.core.profile import profile_columns, profile_table
-from automl_assets.core.profile_sample import SAMPLE_ROWS
+from automl_assets.core.profile.sample import SAMPLE_ROWS
 from automl_assets.core.report.profile import (
     ProfilePage,
     looks_like,
@@ -26,6 +25,7 @@ from automl_assets.core.report.profile import (
     render_profile,
 )
 from automl_assets.core.rows import reading_errors
+from automl_assets.core.rows.duplicates import count_duplicates
 from automl_assets.core.values import ColumnProfile, TableProfile
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from automl_assets.cli.files import read_request_file
 from automl_assets.core.errors import RequestError
 from automl_assets.core.ports import SourceTable
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import parse_request
-from automl_assets.core.request_sections import Data
-from automl_assets.core.row_table import scan_table, write_rows
+from automl_assets.core.request.file import parse_request
+from automl_assets.core.request.sections import Data
 from automl_assets.core.rows import reading_errors
+from automl_assets.core.rows.table import scan_table, write_rows
 from automl_assets.core.staging import Staging
 from automl_assets.core.values import DataSnapshot, RowStep, Split
 from automl_assets.settings import Settings

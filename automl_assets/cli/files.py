@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from automl_assets.core.errors import RequestError
-from automl_assets.core.request_file import MAX_BYTES
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.file import MAX_BYTES
+from automl_assets.core.request.sections import Data
 
 
 def read_request_file(path: Path) -> bytes:

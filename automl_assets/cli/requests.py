@@ -13,7 +13,7 @@ from automl_assets.cli.files import read_request_file
 from automl_assets.cli.story import print_result, shown
 from automl_assets.core.errors import AutoMLError, RequestError
 from automl_assets.core.intake import reach
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from automl_assets.core.errors import RequestError
 from automl_assets.core.files import publish_text
 from automl_assets.core.intake import reach
 from automl_assets.core.request import SCHEMA_FILE, TrainingRequest, request_json_schema
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.settings import Settings
 
 REQUEST_SUFFIXES = (".yaml", ".yml", ".json")

@@ -71,8 +71,8 @@ def ingest(
         RequestError: The request does not fit the data, or they may not be used.
         SnapshotError: The source changed or is unreadable, or a disk is full.
     """
-    from automl_assets.core.row_table import write_rows
     from automl_assets.core.rows import reading_errors
+    from automl_assets.core.rows.table import write_rows
 
     before = source.state()
     source_sha256 = _checked_digest(source, accepted)
@@ -124,10 +124,10 @@ def _checked_digest(source: SourceTable, accepted: AcceptedRequest) -> str:
 
 def _profile(table: Path, request: "TrainingRequest", rows: tuple[RowStep, ...]) -> TableProfile:
     """Describe the finished table, with suspected leaks and personal data."""
-    from automl_assets.core.duplicates import count_duplicates
     from automl_assets.core.leakage import find_suspects, refuse_blocked, with_findings
     from automl_assets.core.profile import profile_table
-    from automl_assets.core.row_table import scan_table
+    from automl_assets.core.rows.duplicates import count_duplicates
+    from automl_assets.core.rows.table import scan_table
 
     frame = scan_table(table)
     profile = profile_table(frame, request)

@@ -2,7 +2,7 @@
 
 from automl_assets.core.ports import DataSources
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.sections import Data
 
 MAX_CONTRACT_BYTES = 1_000_000
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import polars as pl
 
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
     from automl_assets.core.search.plan import SearchPlan, SearchStatus
     from automl_assets.core.values import AcceptedRequest, CandidateSet, ModelVersion
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from automl_assets.core.assignment import assign_rows
 from automl_assets.core.contract import MIN_PART_ROWS
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.errors import RequestError
 from automl_assets.core.matrix import target_vector, write_matrix
-from automl_assets.core.matrix_files import scratch_folder
+from automl_assets.core.matrix.files import scratch_folder
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.splits import BLOCK_ROWS, NO_FOLD, Assignment, marked_rows
+from automl_assets.core.splits.assignment import assign_rows
 from automl_assets.core.values import (
     PARTS,
     AcceptedRequest,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.core.values import AcceptedRequest
 
 DEFAULT_REF = "main"

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.sections import Data
 
 TaskType = Literal["binary", "multiclass", "regression"]
 Part = Literal["train", "validation", "calibration", "analysis"]

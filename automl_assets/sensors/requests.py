@@ -118,7 +118,7 @@ def _reject(
 
 
 def _read(file: InboxFile) -> TrainingRequest:
-    from automl_assets.core.request_file import parse_request
+    from automl_assets.core.request.file import parse_request
 
     if file.problem is not None:
         raise AutoMLError(file.problem)

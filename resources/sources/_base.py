@@ -14,7 +14,7 @@ from automl_assets.core.ports import SnapshotStore, SourceTable
 if TYPE_CHECKING:
     import polars as pl
 
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 DEFAULT_MAX_DOWNLOAD_BYTES = 50 * 2**30
 

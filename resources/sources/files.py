@@ -13,7 +13,7 @@ from resources.sources._local import Located, locate_files
 from resources.sources._tables import TableFile, digest_of_files, join_files
 
 if TYPE_CHECKING:
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 
 class FileSource(Source):

@@ -20,7 +20,7 @@ from resources.sources._urls import Address, check_allowed, parse_url
 if TYPE_CHECKING:
     import urllib3
 
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 N_REDIRECTS = 5
 N_ATTEMPTS = 3

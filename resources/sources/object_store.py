@@ -26,7 +26,7 @@ from resources.sources._urls import Address, check_allowed, parse_url
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 _CHUNK_BYTES = 1 << 20
 

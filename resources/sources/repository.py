@@ -13,7 +13,7 @@ from resources.sources._base import Access, OpenedTable, Source, Wanted
 from resources.sources._tables import TableFile, check_number_of_files, join_files
 
 if TYPE_CHECKING:
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 _SUFFIX = ".parquet"
 

@@ -21,7 +21,7 @@ from resources.sources._tables import TableFile, join_files
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from automl_assets.core.request_sections import Data
+    from automl_assets.core.request.sections import Data
 
 BATCH_ROWS = 50_000
 _NAME = re.compile(r"[^\W\d][\w$ -]{0,127}")

@@ -10,7 +10,7 @@ import pytest
 
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.core.retraining import follow_up
 from automl_assets.core.values import AcceptedRequest
 from automl_assets.sensors.new_data import new_data

@@ -10,7 +10,7 @@ import pytest
 from automl_assets.assets.submission import submit_request
 from automl_assets.core.inbox import InboxFile
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.core.values import AcceptedRequest
 from automl_assets.dagit import fenced
 from automl_assets.partitions import training_requests

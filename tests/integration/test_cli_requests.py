@@ -13,7 +13,7 @@ from automl_assets.cli.files import read_request_file
 from automl_assets.cli.home import CLI_CONFIG, prepare_home
 from automl_assets.cli.requests import show_all, show_one, submit_files
 from automl_assets.core.errors import RequestError
-from automl_assets.core.request_file import MAX_BYTES, parse_request
+from automl_assets.core.request.file import MAX_BYTES, parse_request
 from automl_assets.settings import Settings
 from resources.launcher import WORKER_TAG, own_worker_tags, process_stamp
 from resources.request_store import RequestStore

@@ -18,7 +18,7 @@ from dagster._core.remote_origin import (
 
 from automl_assets.cli.home import prepare_home
 from automl_assets.core.files import sha256_file
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.settings import Settings
 from resources.coordinator import OwnerRunCoordinator
 from resources.launcher import WORKER_TAG, LocalRunLauncher, own_worker_tags

@@ -12,7 +12,7 @@ from automl_assets.cli.data_source import opened_source
 from automl_assets.cli.execution import CommandLine, build_for_cli
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.ingest import ingest
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.core.values import DataSnapshot, Split, SplitPart
 from automl_assets.settings import Settings
 

@@ -212,7 +212,7 @@ def test_memory_does_not_grow_with_the_rows(place: Workplace) -> None:
     code = (
         "import resource, sys; from pathlib import Path; import polars as pl; "
         "from automl_assets.core.request import TrainingRequest; "
-        "from automl_assets.core.row_table import write_rows; "
+        "from automl_assets.core.rows.table import write_rows; "
         "request = TrainingRequest.model_validate(dict(apiVersion='automl/v1', "
         "kind='TrainingRequest', name='x', owner='x', data=dict(path='x.csv', target='a', "
         "rows=dict(duplicates='drop', where='b > -9')))); "

@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from automl_assets.core.errors import AutoMLError
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.sections import Data
 from automl_assets.core.rows import reading_errors
 from resources.data_sources import ConfiguredDataSources
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore

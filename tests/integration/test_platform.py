@@ -17,7 +17,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from automl_assets.core.request_file import parse_request
+from automl_assets.core.request.file import parse_request
 from automl_assets.core.values import ModelVersion
 from automl_assets.settings import Settings
 from resources.value_store import JsonValueStore

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.sections import Data
 from resources.data_sources import ConfiguredDataSources
 from resources.sources import http
 from resources.sources._addresses import resolve

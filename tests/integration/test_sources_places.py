@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError, SnapshotError
 from automl_assets.core.ports import SourceTable
-from automl_assets.core.request_sections import Data
+from automl_assets.core.request.sections import Data
 from resources.data_sources import ConfiguredDataSources
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
 from resources.sources._base import OpenedTable

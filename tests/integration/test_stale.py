@@ -56,11 +56,9 @@ def run_data_steps(settings: Settings) -> tuple[str, Path]:
     accepted = adapters.request_store.accept(
         request, text=request.to_yaml(), source="test", now=datetime.now(UTC)
     )
-    path, frame = adapters.data_sources.open("table.csv")
     store = adapters.snapshot_store
-    snapshot = ingest(
-        accepted, source=path, frame=frame, store=store, scratch=settings.root / "scratch"
-    )
+    with adapters.data_sources.open(request.data) as table:
+        snapshot = ingest(accepted, source=table, store=store, scratch=settings.scratch_folder)
     split = make_split(accepted, snapshot, store=store, matrices=settings.matrices_folder)
     keep(settings, "data_snapshot", accepted.request_id, snapshot)
     keep(settings, "splits", accepted.request_id, split)

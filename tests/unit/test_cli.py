@@ -72,7 +72,7 @@ def test_words_that_yaml_reads_as_switches_are_kept(settings: Settings) -> None:
     data.write_text("x,y\n1,yes\n2,no\n")
     options = TrainOptions(**NOTHING | {"target": "y", "positive": "yes"})
 
-    request = request_for(data, options, settings)
+    request = request_for(data, options, settings, sha256="0" * 64)
 
     assert request.data.positive == "yes"
     assert request.data.path == "table.csv"
@@ -82,12 +82,10 @@ def test_words_that_yaml_reads_as_switches_are_kept(settings: Settings) -> None:
 def test_other_data_under_the_same_name_is_another_request(settings: Settings) -> None:
     data = settings.root.parent / "table.csv"
     options = TrainOptions(**NOTHING | {"target": "y"})
-    data.write_text("x,y\n1,a\n")
-    first = request_for(data, options, settings)
 
-    data.write_text("x,y\n2,a\n")
+    one, other = (request_for(data, options, settings, sha256=d * 64) for d in "01")
 
-    assert request_for(data, options, settings).request_id != first.request_id
+    assert one.request_id != other.request_id
 
 
 def test_options_beside_a_request_file_are_refused(settings: Settings, tmp_path: Path) -> None:

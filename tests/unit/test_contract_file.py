@@ -5,7 +5,7 @@ import json
 import pytest
 
 from automl_assets.core.contract import MAX_BYTES, contract_json_schema, parse_contract
-from automl_assets.core.request_problems import RequestFileError
+from automl_assets.core.request.problems import RequestFileError
 
 HEAD = "apiVersion: automl/v1\nkind: DataContract\n"
 EVERYTHING = (

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_assets.core import duplicates
-from automl_assets.core.duplicates import count_duplicates, later_copies, row_digests
+from automl_assets.core.rows import duplicates
+from automl_assets.core.rows.duplicates import count_duplicates, later_copies, row_digests
 
 NAN = float("nan")
 

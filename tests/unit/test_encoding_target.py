@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from automl_assets.core import encoding_fit
 from automl_assets.core.encoding import (
     MISSING,
     N_SPECIAL,
@@ -16,18 +15,19 @@ from automl_assets.core.encoding import (
     encode,
     encode_column,
 )
-from automl_assets.core.encoding_fit import count_levels, fit_columns
-from automl_assets.core.encoding_target import (
+from automl_assets.core.encoding import fit as encoding_fit
+from automl_assets.core.encoding.fit import count_levels, fit_columns
+from automl_assets.core.encoding.target import (
     MANY_LEVELS,
     SMOOTHING_ROWS,
     LevelSums,
     sum_levels,
     with_numbers,
 )
-from automl_assets.core.folds import random_folds
 from automl_assets.core.matrix import read_part, write_matrix
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.splits import Assignment, random_split
+from automl_assets.core.splits.folds import random_folds
 from automl_assets.core.values import ColumnProfile, TableProfile, TaskType
 
 FRACTIONS = {"train": 0.6, "validation": 0.15, "calibration": 0.1, "analysis": 0.15}

@@ -15,7 +15,7 @@ from automl_assets.core.errors import RequestError
 from automl_assets.core.leakage import MAX_SAMPLE, find_suspects, refuse_blocked, with_findings
 from automl_assets.core.profile import profile_table
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.row_sample import gather, sampled_rows
+from automl_assets.core.rows.sample import gather, sampled_rows
 from automl_assets.core.values import Finding, TableProfile
 
 N_ROWS = 2_000

@@ -15,10 +15,10 @@ import pytest
 from automl_assets.core import matrix
 from automl_assets.core.encoding import encode
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.folds import random_folds
 from automl_assets.core.matrix import read_part, read_preprocessing, write_matrix
-from automl_assets.core.matrix_files import ArrayFile, scratch_folder
+from automl_assets.core.matrix.files import ArrayFile, scratch_folder
 from automl_assets.core.splits import Assignment, random_split
+from automl_assets.core.splits.folds import random_folds
 from automl_assets.core.values import PARTS, ColumnProfile, TableProfile
 
 FRACTIONS = {"train": 0.6, "validation": 0.15, "calibration": 0.1, "analysis": 0.15}
@@ -178,7 +178,7 @@ def test_a_matrix_that_does_not_fit_is_refused_before_it_is_written(tmp_path: Pa
 WRITER = """
 import sys, time
 from pathlib import Path
-from automl_assets.core.matrix_files import scratch_folder
+from automl_assets.core.matrix.files import scratch_folder
 with scratch_folder(Path(sys.argv[1]), needed_for="a test") as folder:
     (folder / "half").write_bytes(b"half")
     print("writing", flush=True)

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_assets.core import shared_rows
-from automl_assets.core.part_comparison import (
+from automl_assets.core.leakage import shared_rows
+from automl_assets.core.leakage.part_comparison import (
     DOMAIN_LIMIT,
     PartComparison,
     compare_parts,
     summarise_parts,
 )
+from automl_assets.core.leakage.shared_rows import copies_of_train, n_straddling
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.profile import profile_table
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.shared_rows import copies_of_train, n_straddling
 from automl_assets.core.values import PARTS, DataSnapshot, Split, SplitPart
 
 N_ROWS = 4_000

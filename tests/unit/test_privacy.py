@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_assets.core.personal_patterns import PATTERNS, luhn_holds, mod_97_holds
-from automl_assets.core.privacy import find_personal
+from automl_assets.core.leakage.personal_patterns import PATTERNS, luhn_holds, mod_97_holds
+from automl_assets.core.leakage.privacy import find_personal
 from automl_assets.core.profile import profile_table
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.values import Finding

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_assets.core import profile_measure, profile_sample
-from automl_assets.core.iso_dates import read_moment
+from automl_assets.core.profile import measures as profile_measure
 from automl_assets.core.profile import profile_columns, profile_table
-from automl_assets.core.profile_sample import SAMPLE_ROWS, is_sampled, rank_error
+from automl_assets.core.profile.sample import SAMPLE_ROWS, is_sampled, rank_error
+from automl_assets.core.profile.steady import steady
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.steady import steady
+from automl_assets.core.rows.iso_dates import read_moment
 from automl_assets.core.values import QUANTILES, ColumnProfile, PeriodCount
 
 N_ROWS = 120
@@ -64,7 +64,7 @@ def test_texts_that_are_dates_may_all_be_different() -> None:
 
 
 def test_one_row_late_in_the_table_that_is_no_date_makes_texts_of_dates() -> None:
-    n_rows = 3 * profile_sample.SAMPLE_ROWS // 2
+    n_rows = 3 * SAMPLE_ROWS // 2
     day = pl.Series(["2026-01-31", "2026-02-01"] * (n_rows // 2))
     table = pl.DataFrame({"dates": day, "texts": [*day[:-1], "soon"]})
 

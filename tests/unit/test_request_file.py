@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_assets.core.errors import RequestError
-from automl_assets.core.request_file import MAX_BYTES, RequestFileError, parse_request
+from automl_assets.core.request.file import MAX_BYTES, RequestFileError, parse_request
 
 HEAD = """\
 # a comment, so that the request begins on line 2
@@ -395,7 +395,7 @@ def test_any_bytes_are_refused_with_a_sentence(content: bytes | str) -> None:
 def test_reading_a_request_imports_nothing_heavy() -> None:
     program = (
         "import sys\n"
-        "from automl_assets.core.request_file import parse_request\n"
+        "from automl_assets.core.request.file import parse_request\n"
         f"parse_request({GOOD!r} + 'model: {{families: [linear]}}', filename='x')\n"
         "heavy = {'numpy', 'polars', 'sklearn', 'dagster', 'typer', 'optuna', 'pandas'}\n"
         "sys.exit(f'imported: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)\n"

@@ -10,7 +10,7 @@ import pytest
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request_file import MAX_BYTES, parse_request
+from automl_assets.core.request.file import MAX_BYTES, parse_request
 from resources.request_store import RequestStore
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_assets.core import row_table, thinning
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.row_table import scan_table, write_rows
-from automl_assets.core.rows import check_roles, reading_errors, select_columns
-from automl_assets.core.thinning import KeptRows
+from automl_assets.core.rows import check_roles, reading_errors, select_columns, thinning
+from automl_assets.core.rows import table as row_table
+from automl_assets.core.rows.table import scan_table, write_rows
+from automl_assets.core.rows.thinning import KeptRows
 
 
 def make_request(split: dict[str, Any] | None = None, **data: Any) -> TrainingRequest:

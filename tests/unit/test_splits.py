@@ -9,10 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_assets.core import splits
-from automl_assets.core.assignment import assign_rows
-from automl_assets.core.column_splits import column_split, group_split, read_moments, time_split
 from automl_assets.core.errors import RequestError
-from automl_assets.core.folds import group_folds, random_folds, time_folds
 from automl_assets.core.prepare import check_parts
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.splits import (
@@ -22,6 +19,9 @@ from automl_assets.core.splits import (
     rows_sha256,
     stratified_split,
 )
+from automl_assets.core.splits.assignment import assign_rows
+from automl_assets.core.splits.columns import column_split, group_split, read_moments, time_split
+from automl_assets.core.splits.folds import group_folds, random_folds, time_folds
 from automl_assets.core.values import PARTS
 
 FRACTIONS = {"train": 0.6, "validation": 0.15, "calibration": 0.1, "analysis": 0.15}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from automl_assets.core.contract.report import ContractReport, ContractRule
+from automl_assets.core.profile.target import count_classes
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.target import count_classes
 from automl_assets.core.values import PARTS, Part, TableProfile
 
 MIN_PART_ROWS = 20

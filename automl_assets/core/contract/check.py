@@ -18,7 +18,7 @@ from automl_assets.core.contract.row_rules import RowRule, Untried, known, row_r
 from automl_assets.core.contract.schema_rules import schema_rules
 from automl_assets.core.contract.statistics import statistics_rules, with_statistics
 from automl_assets.core.contract.uniqueness import key_rules
-from automl_assets.core.request_text import shown
+from automl_assets.core.request.text import shown
 from automl_assets.core.values import ColumnProfile, TableProfile
 
 MAX_LOOKED_UP = 50

@@ -10,7 +10,7 @@ from automl_assets.core.contract.model import DataContract
 from automl_assets.core.contract.psi import stability_index
 from automl_assets.core.contract.report import percent
 from automl_assets.core.contract.statistics import median
-from automl_assets.core.request_text import shown
+from automl_assets.core.request.text import shown
 from automl_assets.core.values import ColumnProfile, TableProfile, Value
 
 NOTABLE_SHIFT = 0.1

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from automl_assets.core.contract.model import ColumnContract, DataContract
-from automl_assets.core.request_problems import Problem, RequestFileError, explain, find, known_loc
-from automl_assets.core.request_rules import did_you_mean
-from automl_assets.core.request_sections import Section
-from automl_assets.core.request_text import FORBIDDEN, shown
-from automl_assets.core.request_yaml import Node, describe, read_yaml
+from automl_assets.core.request.problems import Problem, RequestFileError, explain, find, known_loc
+from automl_assets.core.request.rules import did_you_mean
+from automl_assets.core.request.sections import Section
+from automl_assets.core.request.text import FORBIDDEN, shown
+from automl_assets.core.request.yaml import Node, describe, read_yaml
 
 MAX_BYTES = 1_000_000
 MAX_PROBLEMS = 500

@@ -8,8 +8,8 @@ import polars as pl
 from automl_assets.core.contract.model import DataContract
 from automl_assets.core.contract.report import ContractRule, tried_rule
 from automl_assets.core.contract.row_rules import exactly, in_utc, is_time
-from automl_assets.core.iso_dates import read_moment
-from automl_assets.core.request_numbers import write_duration
+from automl_assets.core.request.numbers import write_duration
+from automl_assets.core.rows.iso_dates import read_moment
 
 
 def newest(contract: DataContract, schema: pl.Schema, as_of: datetime) -> pl.Expr | None:

@@ -13,8 +13,8 @@ from automl_assets.core.contract.measured import measured
 from automl_assets.core.contract.model import ColumnContract, DataContract
 from automl_assets.core.contract.row_rules import exactly, known
 from automl_assets.core.contract.schema_rules import type_of
-from automl_assets.core.request_numbers import Scalar
-from automl_assets.core.request_text import Column
+from automl_assets.core.request.numbers import Scalar
+from automl_assets.core.request.text import Column
 from automl_assets.core.values import ColumnProfile, TableProfile
 
 MAX_COLUMNS = 1000
@@ -110,7 +110,7 @@ def _is_exact_key(column: ColumnProfile, n_rows: int) -> bool:
 
 def _keys(frame: pl.LazyFrame, names: list[str], n_rows: int, scratch: Path | None) -> set[str]:
     """Return the columns that hold another value in every row."""
-    from automl_assets.core.duplicates import later_copies, row_digests
+    from automl_assets.core.rows.duplicates import later_copies, row_digests
 
     schema, found = frame.collect_schema(), set()
     for name in names:

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 from pydantic_core import InitErrorDetails, ValidationError
 
 from automl_assets.core.contract.numbers import Bound, Key, Pattern
-from automl_assets.core.request_numbers import HUMAN, Duration, Number, Scalar, Share, Switch
-from automl_assets.core.request_rules import Loc
-from automl_assets.core.request_sections import Section
-from automl_assets.core.request_text import Column, Prose, problem, shown
-from automl_assets.core.request_yaml import write_yaml
+from automl_assets.core.request.numbers import HUMAN, Duration, Number, Scalar, Share, Switch
+from automl_assets.core.request.rules import Loc
+from automl_assets.core.request.sections import Section
+from automl_assets.core.request.text import Column, Prose, problem, shown
+from automl_assets.core.request.yaml import write_yaml
 from automl_assets.core.values import QUANTILES
 
 SCHEMA_FILE = "automl-v1-contract.schema.json"

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic import TypeAdapter as Adapter
 
-from automl_assets.core.request_numbers import Moment
-from automl_assets.core.request_text import Column, problem, shown
+from automl_assets.core.request.numbers import Moment
+from automl_assets.core.request.text import Column, problem, shown
 
 MAX_PATTERN = 500
 MAX_KEY_COLUMNS = 20

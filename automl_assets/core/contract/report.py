@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from automl_assets.core.request_text import shown
+from automl_assets.core.request.text import shown
 from automl_assets.core.values import Value
 
 MAX_FIRST_ROWS = 5

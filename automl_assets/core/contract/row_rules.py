@@ -10,7 +10,7 @@ import polars.selectors as cs
 
 from automl_assets.core.contract.model import ColumnContract
 from automl_assets.core.contract.numbers import whole
-from automl_assets.core.request_text import shown
+from automl_assets.core.request.text import shown
 
 N_VALUES_SHOWN = 5
 

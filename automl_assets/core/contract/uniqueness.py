@@ -60,7 +60,7 @@ def _missing(
 
 
 def _tried(frame: pl.LazyFrame, key: tuple[str, ...], n_rows: int, file: Path) -> ContractRule:
-    from automl_assets.core.duplicates import count_duplicates, later_copies, row_digests
+    from automl_assets.core.rows.duplicates import count_duplicates, later_copies, row_digests
 
     schema = frame.collect_schema()
     # Positions for names: a digest must not depend on what a column is called.

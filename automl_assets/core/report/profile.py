@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from automl_assets.core.evaluation.wording import percent, short, shown
-from automl_assets.core.profile_sample import SAMPLE_ROWS
+from automl_assets.core.profile.sample import SAMPLE_ROWS
 from automl_assets.core.report.profile_figures import period_bars, period_line, quantile_box
 from automl_assets.core.values import (
     ColumnProfile,
