@@ -59,16 +59,7 @@ class Adapters:
 
 def build_snapshot_store(settings: Settings) -> SnapshotStore:
     """Return lakeFS where the operator has one, else a folder in the home."""
-    # Any of them: a forgotten endpoint must be an error and not silently a folder.
-    uses_lakefs = any(
-        (
-            settings.lakefs_endpoint,
-            settings.lakefs_access_key_id,
-            settings.lakefs_secret_access_key,
-            settings.lakefs_storage_namespace,
-        )
-    )
-    if not uses_lakefs:
+    if not settings.uses_lakefs:
         return EmbeddedSnapshotStore(folder=str(settings.store_folder))
     return LakeFSSnapshotStore.from_settings(settings)
 

@@ -2,15 +2,34 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from automl_assets.core.errors import RequestError
 
 
 class Settings(BaseSettings):
-    """Where things are and how much a run may use; requests cannot change it."""
+    """Where things are and how much a run may use; requests cannot change it.
+
+    Raises:
+        RequestError: A variable has a value that it cannot have; the message does not
+            show it, because some are secrets.
+    """
 
     model_config = SettingsConfigDict(env_prefix="AUTOML_", frozen=True, extra="ignore")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except SettingsError as error:
+            name = str(error).partition('"')[2].partition('"')[0]
+            raise _unfit(name, "it is not JSON") from None
+        except ValidationError as error:
+            # Without the cause: it quotes the value.
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise _unfit(".".join(map(str, first["loc"])), first["msg"]) from None
 
     home: Path = Field(
         default=Path(".automl"), description="Everything the platform writes is in this folder."
@@ -70,6 +89,21 @@ class Settings(BaseSettings):
     max_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Search workers of one run."
     )
+
+    @property
+    def uses_lakefs(self) -> bool:
+        """Whether data are kept on a lakeFS server and not in the home.
+
+        One variable is enough: a forgotten endpoint must be an error and not silently a folder.
+        """
+        return any(
+            (
+                self.lakefs_endpoint,
+                self.lakefs_access_key_id,
+                self.lakefs_secret_access_key,
+                self.lakefs_storage_namespace,
+            )
+        )
 
     @property
     def root(self) -> Path:
@@ -150,3 +184,12 @@ class Settings(BaseSettings):
     def report_url(self, request_id: str) -> str | None:
         """Return the page of a request's report, or None where no web server shows it."""
         return f"{self.ui_url}/reports/{request_id}/report.html" if self.ui_url else None
+
+
+def _unfit(name: str, reason: str) -> RequestError:
+    variable, _, rest = name.partition(".")
+    return RequestError(
+        "The operator's settings must have the form that docs/settings.md names. "
+        f"AUTOML_{variable.upper()}{f' ({rest})' if rest else ''} has not: {reason}. "
+        "Correct the variable."
+    )

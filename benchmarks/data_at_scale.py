@@ -49,7 +49,7 @@ def make_table(folder: Path, n_rows: int) -> None:
             day = (np.arange(start, start + n) * N_DAYS // n_rows).astype("timedelta64[D]")
             frame = pl.DataFrame(
                 {
-                    **{f"f{i:02d}": floats[:, i].round(4) for i in range(N_FLOATS)},
+                    **{f"f{i:02d}": floats[:, i].round(6) for i in range(N_FLOATS)},
                     "count": generator.poisson(30, n),
                     "late": (signal + generator.standard_normal(n) > 1).astype(np.int64),
                     "day": np.datetime64(FIRST_DAY) + day,
@@ -126,9 +126,25 @@ def committed(folder: Path):
 
 
 def csv_to_snapshot(folder: Path) -> dict[str, object]:
-    """CSV file to committed snapshot, profile and suspects included."""
+    """CSV file to committed snapshot; `looking_cpu_s` is profile, suspects and duplicates."""
+    from automl_assets.core import ingest
+
+    looking = 0.0
+
+    def timed(*arguments: object) -> object:
+        nonlocal looking
+        before = _cpu_seconds()
+        profile = look(*arguments)
+        looking += _cpu_seconds() - before
+        return profile
+
+    look, ingest._profile = ingest._profile, timed
     _, snapshot = commit_snapshot(folder, path="table.csv", time="day")
-    return {"megabytes": (folder / "table.csv").stat().st_size / 1e6, "rows": snapshot.n_rows}
+    return {
+        "megabytes": (folder / "table.csv").stat().st_size / 1e6,
+        "rows": snapshot.n_rows,
+        "looking_cpu_s": looking,
+    }
 
 
 def bare_polars_csv(folder: Path) -> dict[str, object]:
@@ -275,7 +291,7 @@ def pandas_matrix(folder: Path) -> dict[str, object]:
 
     frame = pd.read_parquet(folder / "table.parquet").sort_values("day")
     frame["carrier"] = frame["carrier"].astype("category").cat.codes
-    frame["day"] = frame["day"].astype("int64")
+    frame["day"] = pd.to_datetime(frame["day"]).astype("int64")
     cuts = [int(share * len(frame)) for share in (0, 0.6, 0.75, 0.85, 1)]
     parts = [frame.iloc[a:b].to_numpy("float32") for a, b in pairwise(cuts)]
     return {"matrix_megabytes": sum(part.nbytes for part in parts) / 1e6}
@@ -324,6 +340,13 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _peak_rss_mb() -> float:
+    """Return the largest resident memory; `ru_maxrss` would include that of the parent."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def run_step(name: str, folder: Path) -> dict[str, object]:
     """Run one step in a process of its own and return its figures."""
     command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
@@ -340,12 +363,8 @@ def child(name: str, folder: Path) -> None:
     step = next(step for step in STEPS if step.__name__ == name)
     before = _cpu_seconds()
     figures = step(folder)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(
-        json.dumps(
-            {"cpu_s": _cpu_seconds() - before, "peak_rss_mb": usage.ru_maxrss / 1024, **figures}
-        )
-    )
+    cpu_s = _cpu_seconds() - before
+    print(json.dumps({"cpu_s": cpu_s, "peak_rss_mb": _peak_rss_mb(), **figures}))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import stat
 import tempfile
@@ -22,6 +23,8 @@ from automl_assets.core.values import AcceptedRequest
 
 if TYPE_CHECKING:
     from automl_assets.core.request import TrainingRequest
+
+_logger = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml", ".json")
 SETTLE_SECONDS = 2.0
@@ -108,12 +111,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
             names = sorted(os.listdir(self._templates_folder))
         except FileNotFoundError:
             return []
-        newest = [
-            self._read((self._templates_folder / name).read_text(encoding="utf-8").strip())
-            for name in names
-            if not name.startswith(".")
-        ]
-        return [accepted for accepted in newest if _asks_for_retraining(accepted)]
+        newest = [self._newest(name) for name in names if not name.startswith(".")]
+        return [accepted for accepted in newest if accepted and _asks_for_retraining(accepted)]
 
     @property
     def _templates_folder(self) -> Path:
@@ -123,16 +122,23 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
 
     def _watch(self, accepted: AcceptedRequest) -> None:
         """Note the newest request of a name, from the first one that asks for retraining on."""
-        file = self._templates_folder / accepted.request.name
+        known = self._newest(accepted.request.name)
+        if known is None and not _asks_for_retraining(accepted):
+            return
+        if known is None or known.accepted_at <= accepted.accepted_at:
+            file = self._templates_folder / accepted.request.name
+            publish_text(file, accepted.request_id + "\n")
+
+    def _newest(self, name: str) -> AcceptedRequest | None:
+        """Return the newest request of a name, if one was noted and can still be read."""
+        file = self._templates_folder / name
         try:
-            known = self._read(file.read_text(encoding="utf-8").strip())
+            return self._read(file.read_text(encoding="utf-8").strip())
         except FileNotFoundError:
-            if not _asks_for_retraining(accepted):
-                return
-        else:
-            if known.accepted_at > accepted.accepted_at:
-                return
-        publish_text(file, accepted.request_id + "\n")
+            return None
+        except (OSError, ValueError) as error:  # one that is damaged must not stop the others
+            _logger.warning("the newest request of %r cannot be read: %s", name, error)
+            return None
 
     def _read(self, request_id: str) -> AcceptedRequest:
         path = Path(self.requests_folder) / request_id / "accepted.json"

@@ -37,7 +37,7 @@ def data_contract(
     """
     judgement = judge_snapshot(training_request, data_snapshot, store=snapshot_store)
     for rule in judgement.report.broken:
-        progress.stage("broken", f"{rule.name}: {rule.detail}")
+        progress.stage("broken", f"{rule.name}: {rule.detail} {rule.cure}".rstrip())
     if judgement.report.passed:
         accept(data_snapshot, training_request, store=snapshot_store)
     return dg.AssetCheckResult(

@@ -50,6 +50,14 @@ def train(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Column to leave out; may be given again.")
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Column that stays though it looks like a leak; may be given again."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Predicate over columns, such as "age >= 18".')
+    ] = None,
+    expect: Annotated[str | None, typer.Option(help="Data contract that must hold.")] = None,
     name: Annotated[str | None, typer.Option(help="Registered-model name. Default: file.")] = None,
     owner: Annotated[str | None, typer.Option(help="Who asks. Default: the user.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every random choice.")] = None,
@@ -70,6 +78,9 @@ def train(
         time=time,
         group=group,
         exclude=tuple(exclude or ()),
+        keep=tuple(keep or ()),
+        where=where,
+        expect=expect,
         name=name,
         owner=owner,
         seed=seed,
@@ -183,13 +194,17 @@ def up(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of request files."""
+def schema(
+    contract: Annotated[bool, typer.Option("--contract", help="That of data contracts.")] = False,
+) -> None:
+    """Print the JSON Schema of request files, or of data contracts."""
     import json
 
-    from automl_assets.core.request import request_json_schema
-
-    typer.echo(json.dumps(request_json_schema(), indent=2))
+    if contract:
+        from automl_assets.core.contract import contract_json_schema as make_schema
+    else:
+        from automl_assets.core.request import request_json_schema as make_schema
+    typer.echo(json.dumps(make_schema(), indent=2))
 
 
 @app.command()

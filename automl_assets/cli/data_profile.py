@@ -16,11 +16,11 @@ from automl_assets.core.evaluation.wording import percent, shown
 from automl_assets.core.files import publish_text
 from automl_assets.core.leakage import find_suspects, with_findings
 from automl_assets.core.profile import profile_columns, profile_table
+from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.profile.sample import SAMPLE_ROWS
 from automl_assets.core.report.profile import (
     ProfilePage,
     looks_like,
-    personal_columns,
     range_end,
     render_profile,
 )

@@ -75,10 +75,10 @@ def collect_garbage(*, expire: str | None, dry_run: bool) -> None:
 def _embedded_store(command: str) -> "EmbeddedSnapshotStore | None":
     """Return the store of the home, or None, told to the user, if there is none yet."""
     settings = Settings()
-    if settings.lakefs_endpoint is not None:
+    if settings.uses_lakefs:
         raise RequestError(
             f"`automl data {command}` is for the snapshot store in the home. "
-            "AUTOML_LAKEFS_ENDPOINT is set, and lakeFS keeps its own house. "
+            "Variables AUTOML_LAKEFS_… are set, and lakeFS keeps its own house. "
             f"{_LAKEFS_INSTEAD[command]}."
         )
     if not settings.store_folder.exists():

@@ -23,6 +23,10 @@ def read_request_file(path: Path) -> bytes:
         ) from error
 
 
-def file_data(path: Path) -> Data:
-    """Return the `data` section that names a file of the user and says nothing else."""
-    return Data.model_construct(path=str(path.expanduser().absolute()))
+def file_data(path: Path, *, sha256: str | None = None) -> Data:
+    """Return the `data` section that names a file of the user and says nothing else.
+
+    Args:
+        sha256: Any text asks for the digest of all bytes.
+    """
+    return Data.model_construct(path=str(path.expanduser().absolute()), sha256=sha256)

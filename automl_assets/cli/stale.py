@@ -60,7 +60,7 @@ def _is_moved(cli: CommandLine, accepted: AcceptedRequest, snapshot: DataSnapsho
         return cli.data_sources.pin(data).commit != accepted.data.commit
     # Only a command can have read a file outside the operator's folders.
     path = Path(str(data.path))
-    if path.is_absolute() and path.is_file():
+    if path.is_absolute() and path.is_file() and data.sha256 is not None:
         return sha256_file(path) != snapshot.source_sha256
     with cli.data_sources.open(data) as table:
         return table.sha256() != snapshot.source_sha256

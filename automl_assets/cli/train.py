@@ -39,6 +39,9 @@ class TrainOptions:
     time: str | None
     group: str | None
     exclude: tuple[str, ...]
+    keep: tuple[str, ...]
+    where: str | None
+    expect: str | None
     name: str | None
     owner: str | None
     seed: int | None
@@ -60,7 +63,7 @@ def _user() -> str:
 
 
 def _present(**values: Any) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in (None, (), "", {})}
+    return {key: value for key, value in values.items() if value not in (None, (), [], "", {})}
 
 
 def _located(data: Path, settings: Settings) -> str:
@@ -101,7 +104,9 @@ def request_for(
             id=options.id,
             time=options.time,
             group=options.group,
-            features=_present(exclude=list(options.exclude)) if options.exclude else None,
+            features=_present(exclude=list(options.exclude), keep=list(options.keep)),
+            rows=_present(where=options.where),
+            expect=options.expect and _located(Path(options.expect), settings),
         ),
         "task": _present(type=options.task, metric=options.metric),
         "model": _present(families=list(options.families) or None),
@@ -144,7 +149,7 @@ def train_file(data: Path, options: TrainOptions) -> None:
             request = parse_request(content, filename=str(data))
             text = content.decode()
         else:
-            with cli.data_sources.open(file_data(data)) as table:
+            with cli.data_sources.open(file_data(data, sha256="")) as table:
                 names = table.frame.collect_schema().names()
                 request = request_for(data, options, settings, sha256=table.sha256())
             _require_target(request, names)

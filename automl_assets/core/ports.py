@@ -254,10 +254,11 @@ class SourceTable(ABC):
     def sha256(self) -> str:
         """Return the digest that names what is read.
 
-        Of one file: of its bytes. Of several: of the sorted (relative path, digest)
-        pairs as canonical JSON. Of remote objects that are not downloaded: of their
-        sorted (URL, size, ETag). Of an SQL table: of its rows as they were written down.
-        Of a repository: its commit's content digest.
+        Of one file: of its bytes; of a Parquet file without `data.sha256`: of its
+        footer, which tells sizes and statistics of all it holds. Of several: of the
+        sorted (relative path, digest) pairs as canonical JSON. Of remote objects that
+        are not downloaded: of their sorted (URL, size, ETag). Of an SQL table: of its
+        rows as they were written down. Of a repository: its commit's content digest.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ from automl_assets.core.errors import RequestError
 from automl_assets.core.matrix import target_vector, write_matrix
 from automl_assets.core.matrix.files import scratch_folder
 from automl_assets.core.ports import SnapshotStore
+from automl_assets.core.profile.steady import steady
 from automl_assets.core.splits import BLOCK_ROWS, NO_FOLD, Assignment, marked_rows
 from automl_assets.core.splits.assignment import assign_rows
 from automl_assets.core.values import (
@@ -59,11 +60,14 @@ def _target_means(table: pl.LazyFrame, target: str, assignment: Assignment) -> d
             how="horizontal",
         )
         .group_by("p")
-        .agg(pl.col("y").mean())
+        .agg(pl.col("y").mean(), std=pl.col("y").std())
         .collect(engine="streaming")
     )
-    found = dict(means.rows())
-    return {part: found[number] for number, part in enumerate(PARTS) if number in found}
+    # Without the digits that the order of adding decides: a split is the same in every run.
+    found = {number: steady(mean, max(abs(mean), std or 0.0)) for number, mean, std in means.rows()}
+    return {
+        part: mean for number, part in enumerate(PARTS) if (mean := found.get(number)) is not None
+    }
 
 
 def check_parts(

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from automl_assets.core.errors import SnapshotError
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.file import parse_request
@@ -54,5 +55,9 @@ def _table_changed(template: AcceptedRequest, commit_id: str, store: SnapshotSto
     repository, table = str(data.repository), str(data.table).strip("/")
     if not template.data_commit:
         return True
-    changes = store.diff(repository, template.data_commit, commit_id)
+    try:
+        changes = store.diff(repository, template.data_commit, commit_id)
+    except SnapshotError:
+        # The branch was made anew, and what it held before was cleared away since.
+        return True
     return any(change.path == table or change.path.startswith(f"{table}/") for change in changes)

@@ -20,6 +20,8 @@ class FileContent:
             numbers in one file and others in the next are one column of numbers.
         codes: Columns that are text only because numbers in them have leading zeros.
         sha256: Returns the digest of the bytes.
+        index_sha256: Returns the digest of the file's index, where it has one that
+            tells sizes and statistics of all it holds; it is had without reading the rest.
         scan: Returns the rows lazily, with the types that are given for all columns.
     """
 
@@ -28,6 +30,7 @@ class FileContent:
     sha256: Callable[[], str]
     scan: "Callable[[Mapping[str, pl.DataType]], pl.LazyFrame]"
     codes: frozenset[str] = frozenset()
+    index_sha256: Callable[[], str] | None = None
 
 
 class Format(ABC):

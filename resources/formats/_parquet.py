@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def parquet_content(frame: "pl.LazyFrame", *, name: str, sha256: Callable[[], str]) -> FileContent:
+def parquet_content(
+    frame: "pl.LazyFrame",
+    *,
+    name: str,
+    sha256: Callable[[], str],
+    index_sha256: Callable[[], str] | None = None,
+) -> FileContent:
     """Return what a Parquet file holds that polars opened.
 
     Args:
         frame: All of the file, lazily.
         name: How people know the file.
         sha256: Returns its digest.
+        index_sha256: Returns that of its index.
 
     Raises:
         SnapshotError: It cannot be read, has no rows, or columns that are no columns of a table.
@@ -27,6 +34,7 @@ def parquet_content(frame: "pl.LazyFrame", *, name: str, sha256: Callable[[], st
         types=types,
         has_open_types=False,
         sha256=sha256,
+        index_sha256=index_sha256,
         scan=lambda wanted: _with_types(frame, types, wanted),
     )
 

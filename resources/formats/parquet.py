@@ -1,5 +1,6 @@
 """Rows from Parquet files."""
 
+import hashlib
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -27,11 +28,23 @@ class ParquetFormat(Format):
         _check_is_whole(read_head(location), location)
         frame = pl.scan_parquet(location, glob=False, hive_partitioning=False)
         return parquet_content(
-            frame, name=location.name, sha256=cache(lambda: sha256_file(location))
+            frame,
+            name=location.name,
+            sha256=cache(lambda: sha256_file(location)),
+            index_sha256=cache(lambda: _index_sha256(location)),
         )
 
 
 FORMAT = ParquetFormat()
+
+
+def _index_sha256(location: Path) -> str:
+    """Return the digest of the footer: schema, and place, sizes and statistics of each chunk."""
+    with location.open("rb") as file:
+        file.seek(-8, 2)
+        n_bytes = int.from_bytes(file.read(4), "little") + 8
+        file.seek(-n_bytes, 2)
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _check_is_whole(head: bytes, location: Path) -> None:

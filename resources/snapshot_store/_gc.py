@@ -22,9 +22,6 @@ from resources.snapshot_store._gate import closed_to_writers
 from resources.snapshot_store._inventory import Inventory, take_inventory
 from resources.snapshot_store._objects import ObjectFolder
 
-KEPT_BRANCHES = frozenset({"main", "accepted"})
-"""Never expire, however old their head is."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
@@ -56,7 +53,8 @@ def collect(root: Path, *, expire_before: datetime | None, dry_run: bool) -> Gar
 
     Args:
         expire_before: Branches of requests whose head is older than this are forgotten
-            first, unless a pin or a tag holds one of their commits.
+            first, unless a pin or a tag holds one of their commits. Other branches, such as
+            those that users keep their data on, never are.
         dry_run: Only say what would be removed.
 
     Raises:
@@ -91,7 +89,7 @@ def _plan(
     needed: set[str] = set()
     for repository in refs.repositories():
         inventory = take_inventory(refs, repository)
-        old = set() if expire_before is None else _expired(inventory, expire_before)
+        old = set() if expire_before is None else _expired(inventory, expire_before, root)
         heads = {head for branch, head in inventory.branches.items() if branch not in old}
         here = inventory.history(inventory.held | heads)
         expired += [(repository, branch) for branch in sorted(old)]
@@ -103,13 +101,15 @@ def _plan(
     return _Plan(expired=tuple(expired), unneeded=unneeded, needed=needed, needed_objects=objects)
 
 
-def _expired(inventory: Inventory, before: datetime) -> set[str]:
+def _expired(inventory: Inventory, before: datetime, root: Path) -> set[str]:
+    commits = Commits(ObjectFolder(root / "objects"))
     return {
         branch
         for branch, head in inventory.branches.items()
-        if branch not in KEPT_BRANCHES
-        and datetime.fromisoformat(inventory.created[head]) < before
+        if datetime.fromisoformat(inventory.created[head]) < before
         and not inventory.held & inventory.history([head])
+        # The branch of a request has its id as its name, and so says each of its commits.
+        and commits.record(head).metadata.get("request_id") == branch
     }
 
 

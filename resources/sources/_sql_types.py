@@ -99,11 +99,11 @@ def _series(
 ) -> "pl.Series":
     import polars as pl
 
-    ready = [_plain(value, dtype) for value in values]
     try:
+        ready = [_plain(value, dtype) for value in values]
         return pl.Series(name, ready, dtype=dtype, strict=True)
     except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError) as error:
-        row, value = _first_misfit(ready, dtype)
+        row, value = _first_misfit(values, dtype)
         raise SnapshotError(
             f"Every value has the type of its column. Column {name!r} of {table!r} is {dtype}, and "
             f"row {n_before + row + 1:,} holds {value!r:.60}. Correct the value."
@@ -132,7 +132,7 @@ def _first_misfit(values: Sequence[Any], dtype: "pl.DataType") -> tuple[int, Any
 
     for index, value in enumerate(values):
         try:
-            pl.Series([value], dtype=dtype, strict=True)
+            pl.Series([_plain(value, dtype)], dtype=dtype, strict=True)
         except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
             return index, value
     return 0, values[0]

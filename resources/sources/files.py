@@ -47,8 +47,8 @@ class FileSource(Source):
         @cache
         def sha256() -> str:
             if located.is_single:
-                return files[0].content.sha256()
-            return digest_of_files((file.path, file.content.sha256()) for file in files)
+                return _digest(files[0], data)
+            return digest_of_files((file.path, _digest(file, data)) for file in files)
 
         def state() -> str:
             # Found again: a file that was added changes the table as well.
@@ -64,6 +64,17 @@ class FileSource(Source):
 
     def _locate(self, data: "Data", access: Access) -> Located:
         return locate_files(str(data.path), access.roots, closed=access.home)
+
+
+def _digest(file: TableFile, data: "Data") -> str:
+    """Return the digest of the bytes, or that of the index if nobody asks for the bytes.
+
+    Of a large Parquet file only the rows and columns that are asked for are read then.
+    """
+    content = file.content
+    if data.sha256 is None and content.index_sha256 is not None:
+        return content.index_sha256()
+    return content.sha256()
 
 
 SOURCE = FileSource()

@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError, SnapshotError
 from automl_assets.core.ports import SourceTable
+from automl_assets.core.staging import Staging
 from resources.formats import Format, format_of
 from resources.sources._addresses import resolve
 from resources.sources._base import Access, OpenedTable, Source, Wanted
@@ -51,9 +51,8 @@ class HttpSource(Source):
         """Download the file and open it; see the base class."""
         url = str(data.path)
         check_allowed(parse_url(url), access.url_prefixes)
-        access.scratch.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="download-", dir=access.scratch) as folder:
-            file, digest, file_format = _download(url, access, Path(folder))
+        with Staging(access.scratch) as staging:
+            file, digest, file_format = _download(url, access, staging.folder)
             content = file_format.inspect(file, text_columns=wanted.text_columns)
             frame = join_files([TableFile(path=file.name, content=content)], description=url)
             yield OpenedTable(
@@ -90,7 +89,7 @@ def _try_download(url: str, access: Access, folder: Path) -> tuple[Path, str, Fo
     with _final_response(url, access) as (address, response):
         _check_response(response, address)
         file_format = format_of(address.name, media_type=response.headers.get("Content-Type", ""))
-        announced = int(response.headers.get("Content-Length") or 0)
+        announced = _announced(response)
         if announced > access.max_download_bytes:
             _refuse_size(address, announced, access)
         room = shutil.disk_usage(folder).free
@@ -101,6 +100,12 @@ def _try_download(url: str, access: Access, folder: Path) -> tuple[Path, str, Fo
             )
         file = folder / local_name(address.name, file_format)
         return file, _save(response, file, address, access), file_format
+
+
+def _announced(response: "urllib3.BaseHTTPResponse") -> int:
+    """Return the size that the server tells; 0 if it tells none, or no number."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _save(
@@ -140,16 +145,24 @@ def _final_response(
                     return
             finally:
                 response.close()
-        url = urljoin(url, location)
-        if not url.lower().startswith(("http://", "https://")):
-            raise RequestError(
-                "Redirects lead to http or https. "
-                f"{address.host!r} leads elsewhere. Name the file itself."
-            )
+        url = _redirected(url, location, address)
     raise ServiceError(
         f"A download has at most {N_REDIRECTS} redirects. {parse_url(url).host!r} leads on. "
         "Name the file itself."
     )
+
+
+def _redirected(url: str, location: str, address: Address) -> str:
+    try:
+        found = urljoin(url, location)
+    except ValueError:
+        found = ""
+    if not found.lower().startswith(("http://", "https://")):
+        raise RequestError(
+            "Redirects lead to http or https. "
+            f"{address.host!r} leads elsewhere. Name the file itself."
+        )
+    return found
 
 
 def _pool(address: Address, access: Access) -> "urllib3.HTTPConnectionPool":

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError, SnapshotError
 from automl_assets.core.ports import SourceTable
+from automl_assets.core.staging import Staging
 from resources.formats import FileContent, format_of, parquet_content
 from resources.sources._base import Access, OpenedTable, Source, Wanted
 from resources.sources._tables import (
@@ -72,14 +72,13 @@ class ObjectStoreSource(Source):
                 f"All files of a table have one format. {url!r} has "
                 f"{' and '.join(map(repr, formats.values()))}. Name one kind, such as '*.parquet'."
             )
-        access.scratch.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="download-", dir=access.scratch) as folder:
+        with Staging(access.scratch) as staging:
             if "parquet" in formats:
                 files = [_in_place(item, address, base) for item in objects]
                 digest = cache(lambda: _state(address, objects))
             else:
                 with _service_errors(address):
-                    files = _downloaded(store, objects, base, access, Path(folder), wanted)
+                    files = _downloaded(store, objects, base, access, staging.folder, wanted)
                 digest = cache(lambda: _digest(files))
             yield OpenedTable(
                 description=url,

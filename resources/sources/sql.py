@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError, SnapshotError
 from automl_assets.core.files import sha256_file
 from automl_assets.core.ports import SourceTable
+from automl_assets.core.staging import Staging
 from resources.formats import parquet_content
 from resources.sources._base import Access, OpenedTable, Source, Wanted
 from resources.sources._tables import TableFile, join_files
@@ -59,9 +59,8 @@ class SqlSource(Source):
     def open(self, data: "Data", access: Access, wanted: Wanted) -> Iterator[SourceTable]:
         """Read the rows into a file and open that; see the base class."""
         description = f"{data.connection}/{data.table}"
-        access.scratch.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="table-", dir=access.scratch) as folder:
-            file = Path(folder) / "rows.parquet"
+        with Staging(access.scratch) as staging:
+            file = staging.folder / "rows.parquet"
             with _connected(data, access) as connection:
                 table = _reflected(connection, data)
                 warnings = _read(connection, table, data, wanted, file)

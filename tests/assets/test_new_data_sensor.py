@@ -1,5 +1,6 @@
 """From a new commit in a repository to one request, and never to a second one."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -163,6 +164,36 @@ def test_a_repository_that_is_gone_is_told_and_stops_no_other(
 
     assert "'lost'" in told
     assert len(inbox(requests)) == 1
+
+
+def test_a_commit_that_was_cleared_away_since_does_not_end_the_retraining(
+    requests: RequestStore, snapshots: SnapshotStore, put: Put
+) -> None:
+    accept(requests, text(), commit="0" * 64)
+    put(20)
+
+    assert "asked for" in tick(requests, snapshots)
+
+
+def test_a_request_that_was_removed_or_damaged_stops_no_other(
+    requests: RequestStore,
+    snapshots: SnapshotStore,
+    put: Put,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = put(10)
+    folder = Path(requests.requests_folder)
+    removed = accept(requests, text().replace("churn\n", "a\n"), commit=first)
+    shutil.rmtree(folder / removed.request_id)
+    damaged = accept(requests, text().replace("churn\n", "b\n"), commit=first)
+    (folder / damaged.request_id / "accepted.json").write_text("{")
+    accept(requests, text(), commit=first)
+    put(20)
+
+    told = tick(requests, snapshots)
+
+    assert told.count("asked for") == len(inbox(requests)) == 1
+    assert "the newest request of 'b' cannot be read" in caplog.text
 
 
 def follower(template: AcceptedRequest, store: SnapshotStore, now: datetime) -> TrainingRequest:

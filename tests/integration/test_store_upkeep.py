@@ -38,10 +38,16 @@ def store(settings: Settings) -> EmbeddedSnapshotStore:
 
 
 def write(
-    store: EmbeddedSnapshotStore, objects: dict[str, bytes], *, key: str = "k1", branch: str = "r1"
+    store: EmbeddedSnapshotStore,
+    objects: dict[str, bytes],
+    *,
+    key: str = "k1",
+    branch: str = "r1",
+    request_id: str | None = None,
 ) -> Commit:
+    metadata = {"request_id": request_id or branch}
     with store.write(
-        "churn", branch=branch, key=f"{branch}/{key}", message="m", metadata={}
+        "churn", branch=branch, key=f"{branch}/{key}", message="m", metadata=metadata
     ) as transaction:
         for path, content in objects.items():
             transaction.put_bytes(path, content)
@@ -247,8 +253,8 @@ def test_old_branches_of_requests_expire(store: EmbeddedSnapshotStore) -> None:
     write(store, {"b": b"3"}, branch="r3", key="k2")
     store.pin("churn", pinned.commit_id, "model churn 1")
     store.tag("churn", "v1", tagged.commit_id)
-    for branch in ("main", "accepted"):
-        write(store, {branch: b"1"}, branch=branch)
+    for branch in ("main", "accepted", "quarterly"):
+        write(store, {branch: b"1"}, branch=branch, request_id="r1")
 
     early = store.collect_garbage(expire_before=datetime.now(UTC) - timedelta(days=90))
     dry = store.collect_garbage(expire_before=LATER, dry_run=True)
@@ -256,10 +262,10 @@ def test_old_branches_of_requests_expire(store: EmbeddedSnapshotStore) -> None:
     garbage = store.collect_garbage(expire_before=LATER)
 
     assert (early.branches, early.n_commits) == ((), 0)
-    assert list(branches) == ["accepted", "main", "r1", "r2", "r3"]
+    assert list(branches) == ["accepted", "main", "quarterly", "r1", "r2", "r3"]
     assert garbage == dry
     assert garbage.branches == ("churn/r1",)
-    assert list(store.branches("churn")) == ["accepted", "main", "r2", "r3"]
+    assert list(store.branches("churn")) == ["accepted", "main", "quarterly", "r2", "r3"]
     assert store.find("churn", "r1/k1") is None
     assert store.find("churn", "r2/k1") == pinned
     assert write(store, {"a": b"1"}).commit_id != old.commit_id

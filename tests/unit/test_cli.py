@@ -11,7 +11,11 @@ from automl_assets.cli.train import TrainOptions, request_for, train_file
 from automl_assets.core.errors import ContractError, RequestError, SearchError, ServiceError
 from automl_assets.settings import Settings
 
-NOTHING = dict.fromkeys(TrainOptions.__dataclass_fields__, None) | {"families": (), "exclude": ()}
+NOTHING = dict.fromkeys(TrainOptions.__dataclass_fields__, None) | {
+    "families": (),
+    "exclude": (),
+    "keep": (),
+}
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, app: Callable[[], None]) -> int:
@@ -77,6 +81,18 @@ def test_words_that_yaml_reads_as_switches_are_kept(settings: Settings) -> None:
     assert request.data.positive == "yes"
     assert request.data.path == "table.csv"
     assert request.name == "table"
+
+
+def test_options_about_rows_and_columns_reach_the_request(settings: Settings) -> None:
+    options = TrainOptions(
+        **NOTHING
+        | {"target": "y", "where": "x > 1", "keep": ("z",), "expect": str(settings.root / "c.yaml")}
+    )
+
+    data = request_for(Path("table.csv"), options, settings, sha256="0" * 64).data
+
+    assert (data.rows.where, data.features.keep) == ("x > 1", ("z",))
+    assert data.expect == ".automl/c.yaml"
 
 
 def test_other_data_under_the_same_name_is_another_request(settings: Settings) -> None:

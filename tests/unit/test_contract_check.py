@@ -15,7 +15,8 @@ from automl_assets.core.contract import (
 )
 from automl_assets.core.contract.check import MAX_LOOKED_UP
 from automl_assets.core.profile import profile_columns
-from automl_assets.core.values import TableProfile
+from automl_assets.core.profile.personal import without_values
+from automl_assets.core.values import Finding, TableProfile
 
 NOW = datetime(2026, 10, 20, 12, tzinfo=UTC)
 INFINITY, NAN = float("inf"), float("nan")
@@ -480,6 +481,33 @@ def test_statistics_are_taken_from_a_profile_that_is_given() -> None:
 
     report = check({"a": [100.0]}, "columns: {a: {mean: {max: 2}}}", profile=profile)
 
+    assert report.passed
+
+
+def test_values_of_personal_columns_are_counted_and_not_told() -> None:
+    table = {"mail": [f"ada{n % 60}@example.org" for n in range(N_ROWS)], "n": range(N_ROWS)}
+    found = Finding(rule="personal data", column="mail", action="warned", detail="Told.")
+    profile = profile_of(table).model_copy(update={"findings": (found,)})
+    body = "columns: {mail: {values: [nobody], pattern: 'x+', unique: true}, n: {max: 1}}"
+
+    report = check(table, body, profile=profile)
+
+    rules = broken(report)
+    assert set(rules) == {"mail values", "mail pattern", "mail unique", "n max"}
+    assert "1,000 rows of no listed value (first: row 0: hidden" in rules["mail values"].detail
+    assert [case.row for case in rules["mail unique"].first] == [60, 61, 62, 63, 64]
+    assert rules["n max"].first[0].value == "2"
+    assert "example.org" not in report.model_dump_json()
+
+
+def test_statistics_that_a_profile_hides_are_measured_again() -> None:
+    table = {"phone": [10**9 + n for n in range(N_ROWS)]}
+    found = Finding(rule="personal data", column="phone", action="warned", detail="Told.")
+    hidden = without_values(profile_of(table).model_copy(update={"findings": (found,)}))
+
+    report = check(table, "columns: {phone: {quantiles: {p50: {min: 1.0e+9}}}}", profile=hidden)
+
+    assert hidden.columns[0].quantiles == ()
     assert report.passed
 
 

@@ -85,6 +85,16 @@ def test_the_stability_index_of_texts_is_the_textbook_one() -> None:
     assert drift(BEFORE, after)["plan", "psi"].size == pytest.approx(0.274653, abs=1e-5)
 
 
+def test_a_few_more_ones_among_zeros_are_no_other_distribution() -> None:
+    before, after = [0] * 1010 + [1] * 990, [0] * 990 + [1] * 1010
+
+    found = drift(BEFORE | {"flag": before}, BEFORE | {"flag": after})["flag", "psi"]
+
+    # (0.495 - 0.505) ln(0.495 / 0.505), twice
+    assert found.size == pytest.approx(0.0004, abs=1e-5)
+    assert not found.notable
+
+
 columns = st.lists(st.floats(-100, 100) | st.integers(-3, 3).map(float), min_size=1, max_size=60)
 
 

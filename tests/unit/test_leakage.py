@@ -369,6 +369,52 @@ def test_findings_decide_the_features_and_the_warnings() -> None:
     assert profile.findings == found
 
 
+@pytest.mark.parametrize(
+    ("values", "keep"),
+    [
+        ([f"ada{n}@example.org" for n in range(N_ROWS)], []),
+        ([f"shop{n % 3}@example.org" for n in range(N_ROWS)], []),
+        ([f"ada{n}@example.org" for n in range(N_ROWS)], ["contact_phone"]),
+        ([4_917_000_000 + 7 * n for n in range(N_ROWS)], []),
+    ],
+    ids=["names rows", "category", "kept", "numbers"],
+)
+def test_no_value_of_a_personal_column_is_in_the_profile(values: list[Any], keep: list) -> None:
+    table = binary_table(contact_phone=values).lazy()
+    request = make_request(features={"keep": keep})
+    profile = profile_table(table, request)
+
+    profile = with_findings(profile, find_suspects(table, profile, request))
+
+    stored = profile.column("contact_phone")
+    assert [item.column for item in profile.findings] == ["contact_phone"]
+    assert (stored.minimum, stored.maximum, stored.quantiles, stored.top) == (None, None, (), ())
+    assert "example.org" not in profile.model_dump_json()
+    assert stored.n_distinct == len(set(values))
+    assert profile.column("plan").top
+    assert profile.column("age").quantiles
+
+
+def test_the_time_from_which_a_column_is_known_is_no_feature() -> None:
+    table = timed([START + timedelta(days=n % 90 - n % 3) for n in range(N_ROWS)]).lazy()
+
+    profile = profile_table(table, make_request(**POINT_IN_TIME))
+    kept = profile_table(table, make_request(**POINT_IN_TIME, features={"keep": ["known"]}))
+
+    assert "known" not in profile.features
+    assert {c.name: c.reason for c in profile.dropped}["known"].startswith("says when another")
+    assert "known" in kept.features
+
+
+def test_a_kept_column_that_was_known_too_late_is_not_told_to_be_left_out() -> None:
+    known = [START + timedelta(days=n % 90 + 1) for n in range(N_ROWS)]
+
+    found = suspects(timed(known), **POINT_IN_TIME, features={"keep": ["calls"]})["calls"]
+
+    assert found.action == "kept"
+    assert found.detail.endswith("It stays, since features.keep names it.")
+
+
 def test_a_table_without_any_other_feature_is_refused() -> None:
     found = (finding("a", "dropped"), finding("b", "dropped"))
 

@@ -164,6 +164,29 @@ def test_a_copy_of_the_target_is_no_feature(values: list[Any], answer: list[Any]
     assert any("'copy' equals the target in every row" in text for text in found.warnings)
 
 
+def test_a_copy_of_the_target_that_is_kept_is_left_to_the_rules_about_leaks() -> None:
+    values = [n % 2 for n in ROWS]
+
+    found = profile({"copy": values}, features={"keep": ["copy"]})
+
+    assert "copy" in found.features
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([f"C{n}" for n in ROWS], "categorical"), (list(ROWS), "numeric")],
+    ids=["texts", "numbers"],
+)
+def test_identifiers_stay_features_if_they_are_kept_and_it_is_told(
+    values: list[Any], kind: str
+) -> None:
+    found = profile({"key": values}, features={"keep": ["key"]})
+
+    assert "key" in found.features
+    assert found.column("key").kind == kind
+    assert [text for text in found.warnings if "'key'" in text and "features.keep" in text]
+
+
 def test_numbers_describe_the_values_that_are_known_and_finite() -> None:
     found = profile({"c": [float("nan"), float("inf"), None, *[1.0, 2.0, 3.0] * 39]}).column("c")
 

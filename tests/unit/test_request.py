@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from automl_assets.core.contract import contract_json_schema
+from automl_assets.core.contract.model import SCHEMA_FILE as CONTRACT_SCHEMA_FILE
 from automl_assets.core.request import SCHEMA_FILE, TrainingRequest, request_json_schema
 from automl_assets.core.request.file import parse_request
 from automl_assets.core.request.rules import NOT_SUPPORTED
@@ -309,6 +311,13 @@ def test_the_schema_beside_the_examples_is_the_published_one() -> None:
     stored = json.loads((ROOT / "examples" / SCHEMA_FILE).read_text())
 
     assert stored == request_json_schema(), "run: automl schema > examples/automl-v1.schema.json"
+
+
+def test_the_schema_of_contracts_beside_the_examples_is_the_published_one() -> None:
+    stored = json.loads((ROOT / "examples" / CONTRACT_SCHEMA_FILE).read_text())
+
+    told = "run: automl schema --contract > examples/automl-v1-contract.schema.json"
+    assert stored == contract_json_schema(), told
 
 
 def test_the_schema_names_its_dialect_and_forbids_unknown_keys() -> None:

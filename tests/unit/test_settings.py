@@ -1,9 +1,11 @@
 """The operator's settings: what requests may read when nobody says it."""
 
+import traceback
 from pathlib import Path
 
 import pytest
 
+from automl_assets.core.errors import RequestError
 from automl_assets.settings import Settings
 
 
@@ -50,3 +52,42 @@ def test_the_operator_may_name_any_folder(user_home: Path) -> None:
     settings = Settings(home=Path("/automl"), data_roots=f"~::{user_home}/data")
 
     assert settings.allowed_data_roots == (user_home, user_home / "data")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ('{"crm": "postgresql://ada:hunter2@db', r"AUTOML_CONNECTIONS has not: it is not JSON"),
+        ('{"crm": ["postgresql://ada:hunter2@db"]}', r"AUTOML_CONNECTIONS \(crm\) has not: "),
+        ('["postgresql://ada:hunter2@db"]', r"AUTOML_CONNECTIONS has not: "),
+        ("postgresql://ada:hunter2@db", r"AUTOML_CONNECTIONS has not: it is not JSON"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, value: str, found: str
+) -> None:
+    monkeypatch.setenv("AUTOML_CONNECTIONS", value)
+
+    with pytest.raises(RequestError, match=found) as caught:
+        Settings()
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in told
+
+
+def test_a_number_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOML_MAX_WORKERS", "0")
+
+    with pytest.raises(RequestError, match="AUTOML_MAX_WORKERS has not: .* greater than or equal"):
+        Settings()
+
+
+@pytest.mark.parametrize("name", ["ENDPOINT", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"])
+def test_one_variable_of_lakefs_is_enough_to_mean_lakefs(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"AUTOML_LAKEFS_{name}", "")
+    assert not Settings().uses_lakefs
+
+    monkeypatch.setenv(f"AUTOML_LAKEFS_{name}", "x")
+    assert Settings().uses_lakefs

@@ -13,11 +13,18 @@ from automl_assets.core.contract.examples import first_rows, new_categories
 from automl_assets.core.contract.freshness import freshness_rule, newest
 from automl_assets.core.contract.measured import measured
 from automl_assets.core.contract.model import DataContract
-from automl_assets.core.contract.report import ContractReport, ContractRule, percent, tried_rule
+from automl_assets.core.contract.report import (
+    ContractReport,
+    ContractRule,
+    hidden_cases,
+    percent,
+    tried_rule,
+)
 from automl_assets.core.contract.row_rules import RowRule, Untried, known, row_rules
 from automl_assets.core.contract.schema_rules import schema_rules
 from automl_assets.core.contract.statistics import statistics_rules, with_statistics
 from automl_assets.core.contract.uniqueness import key_rules
+from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.request.text import shown
 from automl_assets.core.values import ColumnProfile, TableProfile
 
@@ -48,7 +55,8 @@ def check_contract(
         frame: The table.
         previous: The last accepted snapshot of the same repository, if there is one.
         as_of: The moment that ages are counted to, with a time zone.
-        profile: What the table was found to hold; measured here if None and needed.
+        profile: What the table was found to hold; measured here if None and needed. Of the
+            columns that it knows to hold personal data no value is told.
         left_out: Columns that the request did not take; none of their rules is tried.
         scratch: Folder for temporary files, 8 bytes a row. Default: the system's.
     """
@@ -64,16 +72,17 @@ def check_contract(
     counts = _count(frame, contract, rules, as_of)
     asked = with_statistics(contract, sound)
     now = _profiles(frame, list(asked), profile)
+    hidden = personal_columns(profile)
     with TemporaryDirectory(prefix="contract-", dir=scratch) as folder:
         found = [
             *_row_count(contract, counts.n_rows),
             *freshness_rule(contract, schema, counts.newest, as_of),
             *structure,
-            *_tried(frame, rules, counts),
+            *_tried(frame, rules, counts, hidden),
             *statistics_rules(
                 {name: contract.columns[name] for name in asked}, now, counts.n_rows, previous
             ),
-            *key_rules(frame, contract.keys, counts.n_rows, left_out, Path(folder)),
+            *key_rules(frame, contract.keys, left_out, Path(folder), hidden=hidden),
         ]
     return ContractReport.of(_in_order(found, contract))
 
@@ -104,14 +113,15 @@ def _count(
     if moment is not None:
         expressions["newest"] = moment
     found = dict.fromkeys(expressions)
+    bad: dict[str, dict[str, pl.Expr]] = {name: {} for name in columns}
+    for position, rule in enumerate(rules):
+        if isinstance(rule, RowRule):
+            bad[rule.column][f"bad {position}"] = rule.bad.sum()
     for start in range(0, max(len(columns), 1), _COLUMNS_A_PASS):
         block = columns[start : start + _COLUMNS_A_PASS]
-        for name in block:
-            position = columns.index(name)
+        for position, name in enumerate(block, start=start):
             expressions[f"present {position}"] = known(name, schema[name]).count()
-        for position, rule in enumerate(rules):
-            if isinstance(rule, RowRule) and rule.column in set(block):
-                expressions[f"bad {position}"] = rule.bad.sum()
+            expressions |= bad[name]
         found |= frame.select(**expressions).collect(engine="streaming").row(0, named=True)
         expressions = {}
     return _Counts(
@@ -131,10 +141,10 @@ def _profiles(
 ) -> dict[str, ColumnProfile]:
     if not names:
         return {}
-    given = {column.name: column for column in profile.columns} if profile is not None else {}
-    if all(name in given for name in names):
-        return given
-    return {column.name: column for column in measured(frame, names)}
+    hidden = personal_columns(profile)
+    given = {c.name: c for c in profile.columns if c.name not in hidden} if profile else {}
+    missing = [name for name in names if name not in given]
+    return given | {column.name: column for column in measured(frame, missing)}
 
 
 def _row_count(contract: DataContract, n_rows: int) -> Iterator[ContractRule]:
@@ -155,7 +165,10 @@ def _row_count(contract: DataContract, n_rows: int) -> Iterator[ContractRule]:
 
 
 def _tried(
-    frame: pl.LazyFrame, rules: list[RowRule | Untried], counts: _Counts
+    frame: pl.LazyFrame,
+    rules: list[RowRule | Untried],
+    counts: _Counts,
+    hidden: Collection[str],
 ) -> Iterator[ContractRule]:
     n_looked_up = 0
     for rule, n_bad in zip(rules, counts.bad, strict=True):
@@ -180,7 +193,10 @@ def _tried(
         found = f"{n_bad:,} {'row' if n_bad == 1 else 'rows'} {rule.broken}"
         if rule.allowed:
             found += f" ({percent(share)}, {percent(rule.allowed)} allowed)"
-        if rule.name == "values" and looks_up:
+        first = first_rows(frame, rule) if looks_up else ()
+        if rule.column in hidden:
+            first = hidden_cases(first)
+        elif rule.name == "values" and looks_up:
             found = _told_categories(frame, rule, n_tried)
         yield tried_rule(
             column=rule.column,
@@ -190,7 +206,7 @@ def _tried(
             passed=passed,
             expected=rule.expected,
             found=found,
-            first=first_rows(frame, rule) if looks_up else (),
+            first=first,
         )
 
 

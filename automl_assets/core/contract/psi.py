@@ -17,17 +17,20 @@ def stability_index(
     """Return the population stability index, or None where the profiles cannot tell it.
 
     The sum over bins of (after - before) * ln(after / before), with shares of the
-    values that are present. Numbers: the bins lie between the quantiles of
-    before, and the shares of after are read off its own quantiles, in between by
-    straight lines. Texts: a bin for each frequent text, and one for all others.
+    values that are present. Texts, and numbers of few different values: a bin for
+    each frequent value, and one for all others. Other numbers: the bins lie
+    between the quantiles of before, and the shares of after are read off its own
+    quantiles, in between by straight lines.
 
     Args:
-        n_before, n_after: Rows of the tables; needed for texts.
+        n_before, n_after: Rows of the tables; needed where values are counted.
     """
+    # Seven quantiles of zeros and ones jump by a quarter where the share of ones moves by a
+    # hundredth: what is counted is compared by its counts.
+    if before.top and after.top and n_before and n_after:
+        return _of_levels(before, after, n_before - before.n_nulls, n_after - after.n_nulls)
     if before.quantiles and after.quantiles:
         return _of_numbers(before, after)
-    if before.top and after.top and n_before and n_after:
-        return _of_texts(before, after, n_before - before.n_nulls, n_after - after.n_nulls)
     return None
 
 
@@ -45,9 +48,9 @@ def _distribution(column: ColumnProfile) -> tuple[list[float], list[float]]:
     return list(points), list(points.values())
 
 
-def _of_texts(before: ColumnProfile, after: ColumnProfile, n_before: int, n_after: int) -> float:
+def _of_levels(before: ColumnProfile, after: ColumnProfile, n_before: int, n_after: int) -> float:
     old, new = dict(before.top), dict(after.top)
-    # A text that only one side lists may be among the others of the other side.
+    # A value that only one side lists may be among the others of the other side.
     names = (
         [name for name in old if name in new]
         if _hides(before, n_before) or _hides(after, n_after)

@@ -152,6 +152,11 @@ def case(row: int, value: object) -> FailureCase:
     return FailureCase(row=row, value=shown(value))
 
 
+def hidden_cases(cases: Iterable[FailureCase]) -> tuple[FailureCase, ...]:
+    """Return failure cases of a column of personal data: where they are, not what they are."""
+    return tuple(item.model_copy(update={"value": "hidden: personal data"}) for item in cases)
+
+
 def percent(share: float) -> str:
     """Write a share for people; a small one is never shown as none.
 

@@ -11,6 +11,7 @@ from automl_assets.core.contract.report import (
     ContractRule,
     FailureCase,
     case,
+    hidden_cases,
     tried_rule,
 )
 from automl_assets.core.contract.row_rules import exactly, known
@@ -22,14 +23,20 @@ _HEAD_ROWS = 2**20
 def key_rules(
     frame: pl.LazyFrame,
     keys: Collection[tuple[str, ...]],
-    n_rows: int,
     left_out: Collection[str],
     folder: Path,
+    *,
+    hidden: Collection[str] = (),
 ) -> Iterator[ContractRule]:
     """Try that no key is there twice; rows without a value in one of its columns are not tried.
 
     Rows are compared by a digest of 64 bits, kept in a file: two different rows
     of a hundred million are taken for equal once in four thousand tables.
+
+    Args:
+        left_out: Columns that are not asked for.
+        folder: For the digests, 8 bytes a row.
+        hidden: Columns whose values are not told.
     """
     schema = frame.collect_schema()
     for position, key in enumerate(keys):
@@ -37,7 +44,9 @@ def key_rules(
         if missing:
             yield from _missing(key, missing, left_out)
             continue
-        yield _tried(frame, key, n_rows, folder / f"key-{position}")
+        yield _tried(
+            frame, key, folder / f"key-{position}", is_hidden=not set(key).isdisjoint(hidden)
+        )
 
 
 def _missing(
@@ -59,7 +68,9 @@ def _missing(
     )
 
 
-def _tried(frame: pl.LazyFrame, key: tuple[str, ...], n_rows: int, file: Path) -> ContractRule:
+def _tried(
+    frame: pl.LazyFrame, key: tuple[str, ...], file: Path, *, is_hidden: bool
+) -> ContractRule:
     from automl_assets.core.rows.duplicates import count_duplicates, later_copies, row_digests
 
     schema = frame.collect_schema()
@@ -85,7 +96,7 @@ def _tried(frame: pl.LazyFrame, key: tuple[str, ...], n_rows: int, file: Path) -
         n_violations=n,
         expected="no value twice" if len(key) == 1 else "no key twice",
         found=f"{n:,} {'row repeats' if n == 1 else 'rows repeat'} an earlier one",
-        first=first,
+        first=hidden_cases(first) if is_hidden else first,
     )
 
 

@@ -28,6 +28,7 @@ from automl_assets.core.leakage.target_copies import (
     mapping_share,
 )
 from automl_assets.core.matrix import target_vector
+from automl_assets.core.profile.personal import without_values
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.rows.sample import gather, sampled_rows
 from automl_assets.core.values import DroppedColumn, Finding, TableProfile
@@ -77,7 +78,8 @@ def find_suspects(
 def with_findings(profile: TableProfile, findings: Iterable[Finding]) -> TableProfile:
     """Return the profile with what findings mean for it.
 
-    Dropped columns leave the features; warned and kept ones become warnings.
+    Dropped columns leave the features; warned and kept ones become warnings. Of columns that
+    hold personal data no value is left in it: profiles are stored, and shown to many.
 
     Raises:
         RequestError: No feature is left.
@@ -97,7 +99,7 @@ def with_findings(profile: TableProfile, findings: Iterable[Finding]) -> TablePr
             f"hold personal data: {shown}{more}; the first by {first} Name those that are known "
             "before the prediction under features.keep, or add columns to the data."
         )
-    return profile.model_copy(
+    told = profile.model_copy(
         update={
             "features": features,
             "dropped": (
@@ -111,6 +113,7 @@ def with_findings(profile: TableProfile, findings: Iterable[Finding]) -> TablePr
             "findings": (*profile.findings, *findings),
         }
     )
+    return without_values(told)
 
 
 def refuse_blocked(findings: Iterable[Finding]) -> None:

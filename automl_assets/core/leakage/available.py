@@ -11,6 +11,7 @@ from automl_assets.core.values import Finding
 RULE = "time availability"
 
 _CURE = "Take the value as it was then, exclude the column, or name it under features.keep."
+_STAYS = "It stays, since features.keep names it."
 
 
 def find_late(
@@ -53,10 +54,14 @@ def _judge(
             f"{column!r} was known only after {time!r} in {n_late:,} of {n_rows:,} rows "
             f"({n_late / n_rows:.2%}), the first of them row {first:,}: {known_at!r} is later. "
         )
-        action = "kept" if column in request.data.features.keep else "dropped"
-        value = n_late / n_rows
+        is_kept = column in request.data.features.keep
         return Finding(
-            rule=RULE, column=column, action=action, value=value, limit=0.0, detail=found + _CURE
+            rule=RULE,
+            column=column,
+            action="kept" if is_kept else "dropped",
+            value=n_late / n_rows,
+            limit=0.0,
+            detail=found + (_STAYS if is_kept else _CURE),
         )
     if n_unknown:
         found = (

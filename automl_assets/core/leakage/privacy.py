@@ -16,11 +16,10 @@ import numpy as np
 import polars as pl
 
 from automl_assets.core.leakage.personal_patterns import PATTERNS, Pattern
+from automl_assets.core.profile.personal import PERSONAL
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.rows.sample import gather, sampled_rows
 from automl_assets.core.values import Finding, TableProfile
-
-RULE = "personal data"
 
 MIN_MATCHES = 20
 """Fewer values than this may look like anything by chance."""
@@ -142,7 +141,7 @@ def _told(
             "if it is not needed."
         )
     return Finding(
-        rule=RULE,
+        rule=PERSONAL,
         column=name,
         action=action,
         value=share,

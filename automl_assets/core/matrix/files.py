@@ -137,12 +137,13 @@ def scratch_folder(parent: Path, *, needed_for: str) -> Iterator[Path]:
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     while True:
         folder = Path(mkdtemp(prefix=".scratch.", dir=parent))
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, descriptor
-        # Another process swept it before it was locked.
-        os.close(descriptor)
+        # Another process may sweep it before it is locked, or even before it is opened.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
 
 
 def publish_folder(scratch: Path, folder: Path, *, marker: str) -> None:

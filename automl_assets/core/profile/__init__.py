@@ -41,10 +41,13 @@ def profile_table(frame: pl.LazyFrame, request: TrainingRequest) -> TableProfile
         )
     target = judge_target(frame, request)
     columns = measure(frame, n_rows)
+    kept = frozenset(request.data.features.keep)
     unusable = _unusable(frame, columns, n_rows)
+    told = {name: unusable[name] for name in sorted(kept) if _names_rows(unusable[name])}
+    unusable |= dict.fromkeys(told, "")
     others = [column for column in columns if column.name != request.data.target]
     own = next(column for column in columns if column.name == request.data.target)
-    copies = find_copies(frame, [c for c in others if _may_copy(c)], own)
+    copies = find_copies(frame, [c for c in others if _may_copy(c) and c.name not in kept], own)
     reasons = {
         **{column.name: unusable[column.name] for column in others},
         **dict.fromkeys(copies, "equals the target in every row"),
@@ -70,6 +73,7 @@ def profile_table(frame: pl.LazyFrame, request: TrainingRequest) -> TableProfile
         ),
         warnings=(
             *(f"{name!r} equals the target in every row and was left out." for name in copies),
+            *(f"{name!r} {told[name]}. It stays: features.keep names it." for name in told),
             *_warnings(others, n_rows, _roles(request)),
         ),
         target_over_time=count_periods(frame, columns, request, target.classes),
@@ -108,7 +112,10 @@ def _kind(column: Measured) -> ColumnKind | None:
 def _roles(request: TrainingRequest) -> dict[str, str]:
     """Return why columns with a role are no features."""
     data = request.data
+    # When something became known is often known no sooner than the thing itself.
+    moments = set(data.available_at.values()) - set(data.features.keep)
     roles = {
+        **dict.fromkeys(moments, "says when another column was known, not a feature"),
         data.group: "names the group of a row, not a feature",
         data.time: "names the time of a row, not a feature",
         data.id: "names a row, not a feature",
@@ -174,9 +181,13 @@ def _is_numbers(column: Measured, n_rows: int) -> bool:
     return column.n_numbers > 0 and column.n_numbers >= _NUMBER_SHARE * n_present
 
 
+def _names_rows(reason: str) -> bool:
+    return reason.startswith(("names rows", "numbers the rows"))
+
+
 def _holds(column: Measured, reason: str, n_rows: int) -> str:
     """Return what the values look like beyond their type."""
-    if reason.startswith(("names rows", "numbers the rows")):
+    if _names_rows(reason):
         return "identifiers"
     if column.is_dates:
         return "dates"

@@ -19,8 +19,8 @@ def find_limits(
         *(f"The data came with a warning: {text}" for text in snapshot.profile.warnings),
         f"The calibration part ({split.part('calibration').n_rows:,} rows) is not used by this "
         "version: probabilities and values are as the model gives them.",
-        "Not examined by this version: slices and fairness, robustness to disturbed input, drift "
-        "between parts, and latency.",
+        "Not examined by this version: slices and fairness, robustness to disturbed input, and "
+        "latency.",
         "Importance tells what the model uses, not what causes the target; features that carry "
         "the same information share it, so that each looks weaker than it is.",
     )
@@ -77,9 +77,11 @@ def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
 
 
 def _of_split(split: Split) -> list[str]:
+    told = [finding.detail for finding in split.findings if finding.action == "warned"]
     if split.strategy != "random":
-        return []
+        return told
     return [
+        *told,
         "The parts were drawn at random. If several rows belong to one person, thing or day, or "
         "if the model will be used on later data, the numbers are too good."
     ]

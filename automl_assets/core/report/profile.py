@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from automl_assets.core.evaluation.wording import percent, short, shown
+from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.profile.sample import SAMPLE_ROWS
 from automl_assets.core.report.profile_figures import period_bars, period_line, quantile_box
 from automl_assets.core.values import (
@@ -26,8 +27,6 @@ MAX_CLASSES = 20
 MAX_PERIODS = 200
 MAX_TOP = 3
 MAX_SENTENCE = 600
-
-_PERSONAL = "personal data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +76,6 @@ def render_profile(page: ProfilePage) -> str:
         max_top=MAX_TOP,
         exact_rows=SAMPLE_ROWS,
     )
-
-
-def personal_columns(profile: TableProfile | None) -> frozenset[str]:
-    """Return the columns whose values must not be shown."""
-    findings = profile.findings if profile else ()
-    return frozenset(finding.column for finding in findings if finding.rule == _PERSONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

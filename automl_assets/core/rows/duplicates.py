@@ -13,6 +13,7 @@ missing value, and text of any encoding equals the same text.
 [1] Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
 """
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ import polars as pl
 from automl_assets.core.rows.text_digests import digest_texts
 
 _CHUNK_ROWS = 32_768
+_COLUMNS_AT_ONCE = 4
 _BUCKET_ROWS = 4_194_304
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 _START = np.uint64(0x9E3779B97F4A7C15)
@@ -36,20 +38,27 @@ Words = np.ndarray[tuple[int], np.dtype[np.uint64]]
 def row_digests(frame: pl.LazyFrame, columns: Sequence[str], file: Path) -> Words:
     """Return a digest of each row, in row order, in memory that is mapped from a new file.
 
-    Reads the frame once, in pieces. Rows with equal values in `columns` have
-    equal digests, in every run and on every machine.
+    Reads the frame in pieces, a few columns at a time: polars reads far ahead of
+    whoever takes the pieces, and what it holds grows with their width. Rows with
+    equal values in `columns` have equal digests, in every run and on every machine.
 
     Args:
         columns: In the order that counts; all of the frame.
         file: Eight bytes per row are written there. It must outlive the result.
     """
-    prepared = frame.select(_prepared(frame.collect_schema(), columns))
-    with file.open("wb") as out:
-        batches = prepared.collect_batches(
+    prepared = _prepared(frame.collect_schema(), columns)
+    file.write_bytes(b"")
+    for first in range(0, len(prepared), _COLUMNS_AT_ONCE):
+        batches = frame.select(prepared[first : first + _COLUMNS_AT_ONCE]).collect_batches(
             chunk_size=_CHUNK_ROWS, maintain_order=True, engine="streaming"
         )
-        for batch in batches:
-            out.write(_digests(batch).data)
+        with file.open("r+b") as kept:
+            for batch in batches:
+                place = kept.tell()
+                known = np.fromfile(kept, np.uint64, batch.height) if first else None
+                digests = np.full(batch.height, _START) if known is None else known
+                kept.seek(place)
+                kept.write(_mixed_in(digests, batch).data)
     if not file.stat().st_size:  # an empty file cannot be mapped
         return np.empty(0, np.uint64)
     return np.memmap(file, np.uint64, mode="r")
@@ -106,11 +115,18 @@ def _buckets(
     for bucket in range(2**bits):
         rows, values = [], []
         for start in range(0, digests.size, _BUCKET_ROWS):
-            piece = np.asarray(digests[start : start + _BUCKET_ROWS])
+            piece = np.array(digests[start : start + _BUCKET_ROWS])
+            _let_go(digests)
             inside = np.flatnonzero(piece >> shift == np.uint64(bucket))
             rows.append(inside + start)
             values.append(piece[inside])
         yield np.concatenate(rows), np.concatenate(values)
+
+
+def _let_go(digests: Words) -> None:
+    """Have the kernel forget the pages that were read, which count as ours until then."""
+    if isinstance(digests.base, mmap.mmap):
+        digests.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _prepared(schema: pl.Schema, columns: Sequence[str]) -> list[pl.Expr]:
@@ -136,8 +152,8 @@ def _canonical(values: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.when(values.is_not_null()).then(pl.struct(values).struct.json_encode())
 
 
-def _digests(batch: pl.DataFrame) -> Words:
-    digests = np.full(batch.height, _START)
+def _mixed_in(digests: Words, batch: pl.DataFrame) -> Words:
+    """Mix the values of a batch into the digests of its rows, in place."""
     for values in batch.iter_columns():
         words = _words(values)
         np.bitwise_xor(digests, words, out=digests)
