@@ -59,7 +59,7 @@ def split_comparison(splits: Split) -> dg.AssetCheckResult:
         passed=not told,
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(item.detail for item in told)
-        or "The parts share no row and differ in nothing that was looked at.",
+        or "The parts share few rows or none, and can hardly be told apart.",
         metadata=_findings_metadata(splits.findings),
     )
 

@@ -15,8 +15,8 @@ from automl_assets.core.errors import RequestError
 from automl_assets.core.evaluation.wording import percent, shown
 from automl_assets.core.files import publish_text
 from automl_assets.core.leakage import find_suspects, with_findings
+from automl_assets.core.leakage.privacy import matching_columns
 from automl_assets.core.profile import profile_columns, profile_table
-from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.profile.sample import SAMPLE_ROWS
 from automl_assets.core.report.profile import (
     ProfilePage,
@@ -86,6 +86,8 @@ def profile_page(opened: OpenedSource) -> ProfilePage:
                 profile = with_findings(profile, find_suspects(opened.frame, profile, request))
     columns = profile_columns(opened.frame) if profile is None else profile.columns
     n_rows = _n_rows(opened.frame) if profile is None else profile.n_rows
+    # Without a request nobody said that personal data may be shown.
+    personal = () if profile else matching_columns(opened.frame, columns, n_rows, seed=0)
     return ProfilePage(
         source=opened.description,
         n_rows=n_rows,
@@ -95,6 +97,7 @@ def profile_page(opened: OpenedSource) -> ProfilePage:
         profile=profile,
         target=request.data.target if request is not None else None,
         split=split,
+        personal=frozenset(match.name for match in personal),
     )
 
 
@@ -193,7 +196,7 @@ def _columns(page: ProfilePage) -> Table:
             overflow="ellipsis",
             justify="right" if is_number else "left",
         )
-    hidden = personal_columns(page.profile)
+    hidden = page.hidden
     for column in page.columns[:MAX_COLUMNS]:
         about = "~" if column.n_distinct > 10_000 and page.n_rows > SAMPLE_ROWS else ""
         is_hidden = column.name in hidden

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from automl_assets.core.errors import AutoMLError
+from automl_assets.core.errors import AutoMLError, ServiceError
 from automl_assets.core.inbox import RequestInbox
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.retraining import follow_up
@@ -48,6 +48,9 @@ def new_data(
         except (AutoMLError, OSError) as error:
             context.log.exception(f"The data of {template.request_id} could not be looked at.")
             told.append(f"{template.request_id}: {error}")
+            if isinstance(error, ServiceError):  # each look would wait for the same server
+                told.append("The others wait for the next tick.")
+                break
         else:
             n_asked += 1
             told.append(f"{template.request_id}: asked for {request.request_id}")

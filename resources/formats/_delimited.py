@@ -11,6 +11,7 @@ from resources.formats._passes import TextFacts
 
 SEPARATORS = ",;\t|"
 _N_ROWS_TO_COMPARE = 100
+_MAX_CELL_CHARACTERS = 16 * 2**20
 
 
 def detect_separator(sample: str) -> str:
@@ -57,6 +58,7 @@ def read_rows(location: Path, separator: str) -> Iterator[tuple[int, list[str]]]
     Raises:
         SnapshotError: The quotes of a row are not closed, or close too early.
     """
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)  # of the process; 131,072 is too little for texts
     with location.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:

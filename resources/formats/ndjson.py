@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 _N_ROWS_FOR_DATES = 10_000
+_MAX_LINE_BYTES = 16 * 2**20
+_BLOCK_BYTES = 2**16
+_MAX_KEYS = 10_000
 _MAYBE_NESTED = r":\s*[\[{]|^\s*[^\s{]"
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?$"
@@ -39,9 +42,11 @@ class NdjsonFormat(Format):
 
         _check_is_ndjson(read_head(location), location)
         _check_is_no_pattern(location)
+        _check_has_lines(location)
         # Of what is counted only the digest matters: JSON has quotes and separators of its own.
         facts = read_through(location, separator=",", n_columns=1)
         with _reading(location):
+            _check_keys(location)
             found = _infer_types(location)
             _check_is_flat(location, found)
             frame = pl.scan_ndjson(location, schema=found)
@@ -90,6 +95,40 @@ def _check_is_no_pattern(location: Path) -> None:
         )
 
 
+def _check_has_lines(location: Path) -> None:
+    """Raise SnapshotError if a line is so long that reading it would fill the memory.
+
+    Looks for the end of the line that each 16 MiB begin in, and so reads little; lines up
+    to twice as long may pass.
+    """
+    size = location.stat().st_size
+    with location.open("rb") as file:
+        for start in range(0, size - _MAX_LINE_BYTES + 1, _MAX_LINE_BYTES):
+            file.seek(start)
+            for _ in range(_MAX_LINE_BYTES // _BLOCK_BYTES):
+                if b"\n" in file.read(_BLOCK_BYTES):
+                    break
+            else:
+                raise SnapshotError(
+                    f"A line of an NDJSON file has at most {_MAX_LINE_BYTES:,} bytes. "
+                    f"{location.name!r} has a longer one at byte {start:,}. Write one object a "
+                    "line, and leave large values out."
+                )
+
+
+def _check_keys(location: Path) -> None:
+    """Raise SnapshotError if the first lines have more keys than a table has columns."""
+    import polars as pl
+
+    # As many lines as keys are enough; polars takes quadratic time in them.
+    n_keys = len(pl.scan_ndjson(location, infer_schema_length=_MAX_KEYS + 1).collect_schema())
+    if n_keys > _MAX_KEYS:
+        raise SnapshotError(
+            f"A table has at most {_MAX_KEYS:,} columns. {location.name!r} has {n_keys:,} keys or "
+            "more. Write what varies as values, not as keys."
+        )
+
+
 @contextmanager
 def _reading(location: Path) -> Iterator[None]:
     """Turn what polars says into the line where it happened."""
@@ -97,7 +136,7 @@ def _reading(location: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, OSError, ValueError, RecursionError) as error:
         _refuse_line(location)
         raise SnapshotError(
             "An NDJSON file holds one JSON object a line, and the values of a key have one type. "
@@ -131,7 +170,7 @@ def _refuse_line(location: Path) -> None:
                 continue
             try:
                 row = json.loads(line, parse_constant=_no_constant)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SnapshotError(
                     f"An NDJSON file holds one JSON object a line. {location.name!r} breaks this "
                     f"in line {number:,}: {error}. Correct the line."

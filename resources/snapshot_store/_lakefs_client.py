@@ -261,6 +261,7 @@ class ControlPlane:
             if not page.pagination.has_more:
                 return
             after = {"after": page.pagination.next_offset}
+            options["amount"] = _PAGE  # who goes on reading reads far
 
 
 def _record(found: Any) -> CommitRecord:

@@ -1,17 +1,27 @@
 """What the columns of a database become, and rows of it as Parquet."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.ranges import AbstractRange
 
 from automl_assets.core.errors import SnapshotError
 
 if TYPE_CHECKING:
     import polars as pl
+
+_NO_PLAIN_VALUE = (
+    *(sa.JSON, sa.ARRAY, sa.LargeBinary, sa.Interval),
+    *(postgresql.INTERVAL, AbstractRange, postgresql.HSTORE, postgresql.TSVECTOR),
+    # Handed over as text in the words of the server's locale.
+    postgresql.MONEY,
+)
 
 
 def polars_type(declared: "sa.types.TypeEngine[Any]") -> "pl.DataType | None":
@@ -24,7 +34,10 @@ def polars_type(declared: "sa.types.TypeEngine[Any]") -> "pl.DataType | None":
     """
     import polars as pl
 
-    if isinstance(declared, sa.JSON | sa.ARRAY | sa.LargeBinary | sa.Interval):
+    if isinstance(declared, postgresql.DOMAIN):
+        return polars_type(declared.data_type)
+    has_zone = isinstance(declared, sa.Time) and declared.timezone
+    if has_zone or isinstance(declared, _NO_PLAIN_VALUE):
         raise SnapshotError("A cell holds one value: a number, a text, a date or true/false.")
     if isinstance(declared, sa.DateTime):
         return pl.Datetime("us", "UTC" if declared.timezone else None)
@@ -55,7 +68,7 @@ def write_batches(
         table: How people know the table.
 
     Raises:
-        SnapshotError: A value is not of its column's type.
+        SnapshotError: A value is not of its column's type, or the disk is full.
     """
     import polars as pl
     import pyarrow.parquet as pq
@@ -76,13 +89,28 @@ def write_batches(
                 ]
             )
             arrow = frame.to_arrow()
-            writer = writer or pq.ParquetWriter(file, arrow.schema, compression="zstd")
-            writer.write_table(arrow)
+            with _writing_errors(table):
+                writer = writer or pq.ParquetWriter(file, arrow.schema, compression="zstd")
+                writer.write_table(arrow)
             n_rows += frame.height
+            # Before the next batch comes: two at once would need twice the memory.
+            del rows, columns, frame, arrow
     finally:
         if writer is not None:
-            writer.close()
+            with _writing_errors(table):
+                writer.close()
     return n_rows
+
+
+@contextmanager
+def _writing_errors(table: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SnapshotError(
+            f"The rows of {table!r} need room on the disk until they are committed. "
+            f"Writing them failed: {error}. Free some space and run again."
+        ) from error
 
 
 def _inferred(values: Sequence[Any]) -> "pl.DataType":
@@ -113,7 +141,8 @@ def _series(
 def _plain(value: Any, dtype: "pl.DataType") -> Any:
     import polars as pl
 
-    if value is None or isinstance(value, str):
+    # Not isinstance: SQLAlchemy's strings of bits are a kind of str that polars cannot take.
+    if value is None or type(value) is str:
         return value
     if dtype == pl.Float64:
         return float(value)

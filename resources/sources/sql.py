@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     from automl_assets.core.request.sections import Data
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
+BATCH_CELLS = 1_000_000
 _NAME = re.compile(r"[^\W\d][\w$ -]{0,127}")
 # Text that databases keep for times has spellings that sort differently within a day; what is
 # read too much is cut off later, by the exact times.
 _SLACK = timedelta(days=1)
 _READ_ONLY = {
     "sqlite": ("PRAGMA query_only = ON",),
-    "mysql": ("SET TRANSACTION READ ONLY",),
-    "mariadb": ("SET TRANSACTION READ ONLY",),
     "postgresql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
 }
+_DRIVERS = {"postgresql": "postgresql+psycopg2"}  # SQLAlchemy 2.1 takes another if none is named
 
 
 class SqlSource(Source):
-    """A table or view of a named connection.
+    """A table or view of a named connection to PostgreSQL or SQLite.
 
     Only the columns that the request needs are read, in the order of the primary
     key, and kept in a file until they are committed. Predicates are not handed to
@@ -103,13 +103,20 @@ def _url(data: "Data", access: Access) -> "sa.URL":
             f"{', '.join(known) or 'none yet'}.{hint} The operator adds one to AUTOML_CONNECTIONS."
         )
     try:
-        return sa.make_url(access.connections[name].get_secret_value())
+        url = sa.make_url(access.connections[name].get_secret_value())
     except (ArgumentError, ValueError):
         # Without the cause: it quotes the URL, which holds the password.
         raise ServiceError(
             f"The URL of connection {name!r} must be one of SQLAlchemy. It is not. "
             "Have the operator correct AUTOML_CONNECTIONS; characters such as @ are encoded."
         ) from None
+    if url.get_backend_name() not in _READ_ONLY:
+        raise ServiceError(
+            f"Connections are to {' or '.join(_READ_ONLY)}, where reading is all that can be asked "
+            f"for. {name!r} is to another database. Have the operator correct AUTOML_CONNECTIONS, "
+            "or name Parquet files that the table was written to."
+        )
+    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
 def _table_name(data: "Data") -> tuple[str | None, str]:
@@ -140,13 +147,18 @@ def _connected(data: "Data", access: Access) -> "Iterator[sa.Connection]":
     try:
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool, hide_parameters=True)
         with engine.connect() as connection:
-            for statement in _READ_ONLY.get(engine.dialect.name, ()):
+            for statement in _READ_ONLY[engine.dialect.name]:
                 connection.execute(sa.text(statement))
             yield connection
             connection.rollback()
     except AutoMLError:
         raise
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+    except ImportError as error:
+        raise ServiceError(
+            f"The driver of connection {name!r} must be installed. There is no module "
+            f"{error.name!r}. Have the operator install automl-assets[cluster]."
+        ) from None
+    except (SQLAlchemyError, ValueError) as error:
         reason = type(getattr(error, "orig", None) or error).__name__
         # Without the cause: drivers quote what they connected with.
         raise ServiceError(
@@ -167,6 +179,8 @@ def _reflected(connection: "sa.Connection", data: "Data") -> "sa.Table":
     if schema is not None and schema not in schemas:
         raise _missing(data, "schema", schema, schemas)
     known = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+    with suppress(NotImplementedError):  # not every database has them
+        known += inspector.get_materialized_view_names(schema)
     if name not in known:
         raise _missing(data, "table", name, known)
     return sa.Table(name, sa.MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
@@ -193,9 +207,11 @@ def _read(
     declared = {column.name: _declared(column, data) for column in columns}
     keys = list(table.primary_key.columns)
     query = sa.select(*columns).where(*_in_range(table, data)).order_by(*keys)
-    result = connection.execution_options(yield_per=BATCH_ROWS).execute(query)
+    n_batch = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(columns), 1)))
+    result = connection.execution_options(yield_per=n_batch).execute(query)
     n_rows = write_batches(
-        result.partitions(BATCH_ROWS),
+        # Not `partitions`, which holds one batch while it fetches the next.
+        iter(partial(result.fetchmany, n_batch), []),
         [column.name for column in columns],
         declared,
         file,
@@ -222,7 +238,7 @@ def _declared(column: "sa.Column[Any]", data: "Data") -> Any:
     except SnapshotError as error:
         raise SnapshotError(
             f"{error} Column {column.name!r} of {data.table!r} is {type(column.type).__name__}. "
-            "Name it under data.features.exclude."
+            "Name it under data.features.exclude, or read a view that casts it."
         ) from error
 
 

@@ -177,6 +177,7 @@ def test_a_broken_contract_stops_the_run_and_says_where(tmp_path: Path) -> None:
         "Fix the data, or change toy.contract.yaml and submit again"
     )
     assert [line.split(":")[0] for line in told.lines] == ["broken x min", "broken plan values"]
+    assert all(line.endswith("Fix the data, or change the contract.") for line in told.lines)
     assert rows_of(evaluation, "rules")[0]["cure"] == "Fix the data, or change the contract."
     assert rows_of(evaluation, "first_rows")[:2] == [
         {"rule": "x min", "row": 0, "value": "-1"},

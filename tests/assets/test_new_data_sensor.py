@@ -9,7 +9,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from automl_assets.core.ports import SnapshotStore
+from automl_assets.core.errors import ServiceError
+from automl_assets.core.ports import Commit, SnapshotStore
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.file import parse_request
 from automl_assets.core.retraining import follow_up
@@ -194,6 +195,24 @@ def test_a_request_that_was_removed_or_damaged_stops_no_other(
 
     assert told.count("asked for") == len(inbox(requests)) == 1
     assert "the newest request of 'b' cannot be read" in caplog.text
+
+
+def test_a_server_that_is_away_is_asked_once_a_tick(
+    requests: RequestStore, snapshots: SnapshotStore, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = put(10)
+    for name in "abc":
+        accept(requests, text().replace("churn\n", f"{name}\n"), commit=first)
+    asked: list[str] = []
+
+    def resolve(_: SnapshotStore, repository: str, ref: str) -> Commit:
+        asked.append(f"{repository}@{ref}")
+        raise ServiceError("lakeFS does not answer.")
+
+    monkeypatch.setattr(EmbeddedSnapshotStore, "resolve", resolve)
+
+    assert "The others wait for the next tick." in tick(requests, snapshots)
+    assert asked == ["warehouse@main"]
 
 
 def follower(template: AcceptedRequest, store: SnapshotStore, now: datetime) -> TrainingRequest:

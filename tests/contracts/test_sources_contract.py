@@ -280,8 +280,7 @@ def test_what_is_missing_is_an_error_of_ours(place: Place) -> None:
 def test_nothing_is_left_behind(place: Place) -> None:
     rows(place)
 
-    scratch = place.folder / "home" / "scratch"
-    assert not scratch.exists() or not list(scratch.iterdir())
+    assert not list((place.folder / "home" / "scratch").glob("*/"))
 
 
 def test_the_description_says_where_the_rows_came_from(place: Place) -> None:

@@ -99,6 +99,18 @@ def test_a_file_is_described_by_its_columns(
     assert not (folder / ".automl").exists()
 
 
+def test_personal_data_in_a_bare_file_are_not_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile_source("churn.csv", target=None, html=folder / "churn.html")
+
+    out, page = capsys.readouterr().out, (folder / "churn.html").read_text()
+    assert "hidden" in out
+    assert "hidden: personal data" in page
+    assert "example.org" not in out + page
+    assert "[red]c" in page
+
+
 def test_a_file_with_a_target_is_looked_through_for_suspects(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

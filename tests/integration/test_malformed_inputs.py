@@ -227,6 +227,13 @@ CASES = {
     "nan in json": text(ROWS + '{"a": NaN}\n', "NaN is no JSON", "t.jsonl"),
     "latin-1 in json": text(b'{"a": "caf\xe9"}\n', "byte 0xe9 at offset 10", "t.jsonl"),
     "byte order mark": text(b'\xef\xbb\xbf{"a": 1}\n', "byte order mark", "t.jsonl"),
+    "array without end": text('{"a": ' + "[" * 100_000 + "\n", "breaks this in line 1", "t.jsonl"),
+    "line without end": text(
+        '{"a": "' + "x" * 40_000_000 + '"}\n', "16,777,216 bytes.*longer one at byte 0", "t.jsonl"
+    ),
+    "values as keys": text(
+        "".join(f'{{"k{n}": 1}}\n' for n in range(10_001)), "10,001 keys or more", "t.jsonl"
+    ),
     "csv named ndjson": text("a,b\n1,2\n", "other text.*rename it", "t.jsonl"),
     # Paths
     "path upwards": Case("is outside", "../outside/secret.csv"),

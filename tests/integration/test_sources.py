@@ -56,6 +56,16 @@ def test_separators_are_detected(tmp_path: Path, name: str, separator: str) -> N
     assert frame["price"].to_list() == [2.5, 3.5]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.ndjson"])
+def test_a_long_text_is_read(tmp_path: Path, name: str) -> None:
+    long = "word " * 60_000
+    content = f"a,b\n{long},1\nx,2\n"
+    if name == "t.ndjson":
+        content = f'{{"a": "{long}", "b": 1}}\n{{"a": "x", "b": 2}}\n'
+
+    assert read(write(tmp_path, name, content)).rows() == [(long, 1), ("x", 2)]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

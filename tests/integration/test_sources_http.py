@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from urllib3 import HTTPResponse
 
 from automl_assets.core.errors import AutoMLError, RequestError, ServiceError
 from automl_assets.core.request.sections import Data
@@ -152,7 +153,22 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path) -> None:
     with serving(site) as url, pytest.raises(ServiceError):
         download(tmp_path, f"{url}/t.csv")
 
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "scratch").glob("*/")) == []
+
+
+@pytest.mark.parametrize("size", ["many", "-5", "²"])
+def test_a_size_that_is_no_number_is_not_believed(tmp_path: Path, size: str) -> None:
+    response = HTTPResponse(headers={"Content-Length": size})
+
+    assert http._announced(response) == 0
+
+
+def test_a_redirect_that_is_no_url_is_refused(tmp_path: Path) -> None:
+    site = Website()
+    site.pages["/t.csv"] = Page(status=302, headers={"Location": "http://[::1/t.csv"})
+
+    with serving(site) as url, pytest.raises(RequestError, match="Redirects lead to http or https"):
+        download(tmp_path, f"{url}/t.csv")
 
 
 def test_a_server_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Folders, patterns, databases, buckets and repositories as tables."""
 
 import io
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime
@@ -219,6 +222,47 @@ def test_a_late_value_of_another_type_names_its_row(tmp_path: Path) -> None:
 
     with pytest.raises(SnapshotError, match="Column 'a' of 't' is Int64, and row 4 holds 'many'"):
         write_batches(batches, ["a"], {"a": None}, tmp_path / "t.parquet", table="t")
+
+
+def test_a_value_that_no_number_is_made_of_names_its_row(tmp_path: Path) -> None:
+    batches = [[(1.5,), (b"x",)]]
+
+    with pytest.raises(SnapshotError, match=r"Column 'a' of 't' is Float64, and row 2 holds b'x'"):
+        write_batches(batches, ["a"], {"a": pl.Float64()}, tmp_path / "t.parquet", table="t")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_our_words(tmp_path: Path) -> None:
+    full = tmp_path / "t.parquet"
+    full.symlink_to("/dev/full")
+
+    with pytest.raises(SnapshotError, match="The rows of 't' need room on the disk"):
+        write_batches([[(1,)]], ["a"], {"a": None}, full, table="t")
+
+
+def test_rows_that_a_killed_process_left_are_swept(shop: ConfiguredDataSources) -> None:
+    scratch = shop._access.scratch
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pydantic import SecretStr\n"
+        "from automl_assets.core.request.sections import Data\n"
+        "from resources.data_sources import ConfiguredDataSources\n"
+        "scratch, url = Path(sys.argv[1]), SecretStr(sys.argv[2])\n"
+        "place = ConfiguredDataSources(\n"
+        "    roots=(), home=scratch.parent, scratch=scratch, connections={'shop': url})\n"
+        "data = Data.model_validate({'connection': 'shop', 'table': 'orders', 'target': 'a'})\n"
+        "with place.open(data):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    url = shop._access.connections["shop"].get_secret_value()
+    killed = subprocess.run([sys.executable, "-c", program, str(scratch), url], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(scratch.glob("*/rows.parquet"))) == 1
+
+    with shop.open(section(connection="shop", table="orders")):
+        assert len(list(scratch.glob("*/rows.parquet"))) == 1
+    assert not list(scratch.glob("*/"))
 
 
 @pytest.mark.parametrize(

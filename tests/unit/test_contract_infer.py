@@ -156,3 +156,16 @@ def test_a_very_wide_table_gives_a_file_that_can_be_read() -> None:
 
     assert len(contract.columns) == MAX_COLUMNS
     assert parse_contract(contract.to_yaml(), filename="c.yaml") == contract
+
+
+@pytest.mark.parametrize("word", ["v", "v" * 150], ids=["many", "long"])
+def test_a_contract_of_many_categories_can_be_read_again(word: str) -> None:
+    table = pl.DataFrame(
+        {f"c{n}": [f"{word}{row % 20}" for row in range(60)] for n in range(MAX_COLUMNS)}
+    ).lazy()
+
+    contract = infer_contract(table)
+
+    assert parse_contract(contract.to_yaml(), filename="c.yaml") == contract
+    assert contract.columns["c0"].values is not None
+    assert contract.columns[f"c{MAX_COLUMNS - 1}"].values is None

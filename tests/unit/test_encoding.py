@@ -44,6 +44,16 @@ def test_booleans_are_read_from_text_as_well() -> None:
     np.testing.assert_array_equal(feature, [1.0, 0.0, 0.0, np.nan])
 
 
+def test_a_number_that_is_no_boolean_is_refused() -> None:
+    train = pl.Series("member", [True, False, None])
+
+    (feature,) = encoded(pl.Series("member", [1, 0, None]), "boolean", train)
+
+    np.testing.assert_array_equal(feature, [1.0, 0.0, np.nan])
+    with pytest.raises(RequestError, match=r"1 of 3 rows do not, the first 7\.0"):
+        encoded(pl.Series("member", [1, 7, None]), "boolean", train)
+
+
 def test_dates_become_days_year_month_and_weekday() -> None:
     features = encoded(pl.Series("day", [date(1970, 1, 2), None]), "datetime")
 

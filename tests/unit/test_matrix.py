@@ -208,6 +208,42 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     assert left_behind
 
 
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch
+) -> None:
+    made = []
+
+    def make(prefix: str, dir: Path) -> str:
+        folder = dir / f"{prefix}{len(made)}"
+        folder.mkdir()
+        made.append(folder)
+        if len(made) == 1:
+            folder.rmdir()
+        return str(folder)
+
+    monkeypatch.setattr("automl_assets.core.matrix.files.mkdtemp", make)
+
+    with scratch_folder(tmp_path, needed_for="a test") as folder:
+        assert folder == made[1]
+        assert folder.is_dir()
+
+
+def test_many_columns_of_a_short_table_are_read_at_once(tmp_path: Path, monkeypatch) -> None:
+    frame = table().select(*(pl.col("age").alias(f"a{n}") for n in range(40)), "y")
+    kinds = {name: "numeric" for name in frame.columns if name != "y"}
+    passes = []
+    batches = matrix._Parts.batches
+    monkeypatch.setattr(
+        matrix._Parts,
+        "batches",
+        lambda parts, frame, columns: passes.append(columns) or batches(parts, frame, columns),
+    )
+
+    write_matrix(tmp_path / "m", frame.lazy(), profile_of(frame, kinds), "y", assign())
+
+    assert [len(columns) for columns in passes] == [40, 1]
+
+
 def test_values_come_back_from_where_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "X.npy"
     with ArrayFile(path, (5, 2), np.dtype(np.float32)) as file:

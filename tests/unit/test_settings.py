@@ -78,7 +78,7 @@ def test_a_setting_that_does_not_fit_is_named_without_its_value(
 def test_a_number_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOML_MAX_WORKERS", "0")
 
-    with pytest.raises(RequestError, match="AUTOML_MAX_WORKERS has not: .* greater than or equal"):
+    with pytest.raises(RequestError, match=r"AUTOML_MAX_WORKERS has not: .* greater than or equal"):
         Settings()
 
 

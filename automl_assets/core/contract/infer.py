@@ -20,6 +20,10 @@ from automl_assets.core.values import ColumnProfile, TableProfile
 MAX_COLUMNS = 1000
 """Columns that an inferred contract describes; a file of the full length is no start."""
 
+MAX_LISTED = 5_000
+MAX_LISTED_BYTES = 200_000
+"""Categories of all columns together: with more, the file would be too long to be read."""
+
 MAX_CATEGORIES = 50
 MIN_KEY_ROWS = 50
 """In fewer rows, values that are all different say nothing."""
@@ -66,11 +70,24 @@ def infer_contract(
     content: dict[str, Any] = {
         "apiVersion": "automl/v1",
         "kind": "DataContract",
-        "columns": dict(list(described.items())[:MAX_COLUMNS]),
+        "columns": _within_limits(dict(list(described.items())[:MAX_COLUMNS])),
     }
     if n_rows > 1:
         content["rows"] = {"min": n_rows // 2}
     return DataContract.model_validate(content)
+
+
+def _within_limits(described: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the rules without the categories for which a file has no room left."""
+    n_listed = n_bytes = 0
+    for name, rules in described.items():
+        names = rules.get("values", ())
+        n, size = len(names), sum(len(text.encode()) for text in names)
+        if n_listed + n > MAX_LISTED or n_bytes + size > MAX_LISTED_BYTES:
+            described[name] = {key: rule for key, rule in rules.items() if key != "values"}
+            continue
+        n_listed, n_bytes = n_listed + n, n_bytes + size
+    return described
 
 
 def _can_be_written(name: str) -> bool:

@@ -44,7 +44,7 @@ def fit_columns(
             encoding = encoding.model_copy(update={"date_parts": parts})
         if kind == "categorical":
             n_passes = math.ceil((n_distinct or {}).get(name, 1) / LEVELS_AT_ONCE)
-            levels = count_levels(train, name, n_passes=max(1, n_passes))
+            levels = count_levels(train, name, n_passes=max(1, n_passes), dtype=schema[name])
             encoding = encoding.model_copy(update={"levels": levels})
         fitted.append(encoding)
     return tuple(fitted)
@@ -55,7 +55,9 @@ def _is_longer_than_dates(train: pl.LazyFrame, name: str) -> bool:
     return longest is not None and longest > _DATE_CHARACTERS
 
 
-def count_levels(train: pl.LazyFrame, name: str, *, n_passes: int = 1) -> tuple[str, ...]:
+def count_levels(
+    train: pl.LazyFrame, name: str, *, n_passes: int = 1, dtype: pl.DataType | None = None
+) -> tuple[str, ...]:
     """Return the most frequent values as text, most frequent first; rare ones are left out.
 
     Exact in any number of passes: each counts the values of its own share, so
@@ -63,9 +65,10 @@ def count_levels(train: pl.LazyFrame, name: str, *, n_passes: int = 1) -> tuple[
 
     Args:
         n_passes: In how many shares the distinct values are counted.
+        dtype: Type of the column, where it is known: to find it takes a while in a wide table.
     """
     value = pl.col(name)
-    dtype = train.collect_schema()[name]
+    dtype = train.collect_schema()[name] if dtype is None else dtype
     if isinstance(dtype, pl.Categorical | pl.Enum):
         value = value.cast(pl.String)
     elif dtype.is_float():

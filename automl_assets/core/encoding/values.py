@@ -29,11 +29,22 @@ def _floats_of_text(values: pl.Series, name: str, kind: str) -> pl.Series:
     return floats
 
 
+def _require_flags(values: pl.Series, name: str) -> None:
+    numbers = values.cast(pl.Float64).fill_nan(None)
+    bad = numbers.filter((numbers != 0) & (numbers != 1))
+    if len(bad):
+        raise RequestError(
+            f"Column {name!r} must hold true and false, or 1 and 0, as in training, but "
+            f"{len(bad):,} of {len(values):,} rows do not, the first {bad[0]!r}. "
+            "Mend the values, or leave them empty."
+        )
+
+
 def to_float(values: pl.Series, *, name: str, kind: str) -> np.ndarray:
     """Cast numbers and booleans to float32; what is missing or infinite becomes NaN.
 
     Raises:
-        RequestError: A value is no number, or no boolean.
+        RequestError: A value is no number, or no boolean: of these 1 and 0 are the only numbers.
     """
     if values.dtype == pl.String:
         values = _floats_of_text(values, name, kind)
@@ -42,6 +53,8 @@ def to_float(values: pl.Series, *, name: str, kind: str) -> np.ndarray:
             f"Column {name!r} must hold {kind} values as in training, "
             f"but its type is {values.dtype}. Convert it to numbers first."
         )
+    if kind == "boolean":
+        _require_flags(values, name)
     with np.errstate(over="ignore"):
         out = values.cast(pl.Float64).to_numpy().astype(np.float32)
     out[~np.isfinite(out)] = np.nan

@@ -31,7 +31,7 @@ from automl_assets.core.matrix import target_vector
 from automl_assets.core.profile.personal import without_values
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.rows.sample import gather, sampled_rows
-from automl_assets.core.values import DroppedColumn, Finding, TableProfile
+from automl_assets.core.values import ColumnProfile, DroppedColumn, Finding, TableProfile
 
 SINGLE_FEATURE_LIMIT = 0.98
 """Of AUC, and of R2 of ranks. Honest columns stay below it: the best one of the breast cancer
@@ -68,9 +68,10 @@ def find_suspects(
     told = {finding.column for finding in late if finding.action != "warned"}
     rows = sampled_rows(profile.n_rows, MAX_SAMPLE, seed=request.seed)
     leaks: list[Finding] = []
-    names = [name for name in profile.features if name not in told]
-    for start in range(0, len(names), _BATCH_COLUMNS):
-        batch = names[start : start + _BATCH_COLUMNS]
+    left = set(profile.features) - told
+    columns = [column for column in profile.columns if column.name in left]
+    for start in range(0, len(columns), _BATCH_COLUMNS):
+        batch = columns[start : start + _BATCH_COLUMNS]
         leaks += _Judge(table, profile, request, rows, batch).findings()
     return (*late, *leaks, *find_personal(table, profile, request))
 
@@ -141,13 +142,14 @@ class _Judge:
         profile: TableProfile,
         request: TrainingRequest,
         rows: np.ndarray,
-        names: list[str],
+        columns: list[ColumnProfile],
     ) -> None:
         data = request.data
-        self._table, self._profile, self._request, self._names = table, profile, request, names
+        self._table, self._profile, self._request = table, profile, request
+        self._columns = {column.name: column for column in columns}
         self._target = data.target
         roles = [data.target, *([data.group] if data.group else [])]
-        self._sample = gather(table, (*roles, *names), rows)
+        self._sample = gather(table, (*roles, *self._columns), rows)
         self._y = target_vector(self._sample[data.target], profile)
         groups = self._sample[data.group] if data.group else None
         self._half = halves(len(rows), groups, seed=request.seed)
@@ -157,7 +159,7 @@ class _Judge:
     def findings(self) -> Iterator[Finding]:
         """Yield what is found, one finding for each suspected column."""
         gaps = self._gaps()
-        for name in self._names:
+        for name in self._columns:
             known = gaps.get(name)
             finding = self._copy(name) or self._gap(name, known and known.follow_classes)
             finding = finding or self._single(name, known)
@@ -169,7 +171,7 @@ class _Judge:
         """Return the gaps of columns by class: on all rows where a sample made them suspicious."""
         if self._profile.task_type == "regression":
             return {}
-        names = [name for name in self._names if self._profile.column(name).n_nulls]
+        names = [name for name, column in self._columns.items() if column.n_nulls]
         if not names:
             return {}
         seen = count_gaps(self._sample.lazy(), names, self._target)
@@ -192,7 +194,7 @@ class _Judge:
 
     def _mapping(self, name: str) -> float:
         # Stray values are allowed, but not so many that they could not be listed.
-        if self._profile.column(name).n_distinct > 2 * len(self._profile.classes) + 2:
+        if self._columns[name].n_distinct > 2 * len(self._profile.classes) + 2:
             return 0.0
         share = mapping_share(self._sample.lazy(), name, self._target)
         return mapping_share(self._table, name, self._target) if share >= SCREEN_SHARE else 0.0

@@ -12,6 +12,9 @@ What follows is the choice of `data.privacy.pii`:
 A column that is named under `features.keep` is kept and told, whatever the choice.
 """
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -19,7 +22,7 @@ from automl_assets.core.leakage.personal_patterns import PATTERNS, Pattern
 from automl_assets.core.profile.personal import PERSONAL
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.rows.sample import gather, sampled_rows
-from automl_assets.core.values import Finding, TableProfile
+from automl_assets.core.values import ColumnProfile, Finding, TableProfile
 
 MIN_MATCHES = 20
 """Fewer values than this may look like anything by chance."""
@@ -47,26 +50,52 @@ def find_personal(
     choice = request.data.privacy.pii if request.data.privacy else "warn"
     if choice == "allow":
         return ()
-    names = _readable(table.collect_schema(), profile, request.data.target)
-    rows = sampled_rows(profile.n_rows, _MAX_SAMPLE, seed=request.seed)
-    findings = []
-    for name, pattern in _suspects(table, names, rows):
+    others = [column for column in profile.columns if column.name != request.data.target]
+    return tuple(
+        _told(match, profile, request)
+        for match in matching_columns(table, others, profile.n_rows, seed=request.seed)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A column that holds personal data.
+
+    Attributes:
+        n_present: Its values, in all rows.
+        n_matches: How many of them match the pattern.
+    """
+
+    name: str
+    pattern: Pattern
+    n_present: int
+    n_matches: int
+
+
+def matching_columns(
+    table: pl.LazyFrame, columns: Iterable[ColumnProfile], n_rows: int, *, seed: int
+) -> Iterator[Match]:
+    """Yield the columns that hold personal data, whatever they are for.
+
+    Args:
+        columns: Those to look at, with their largest values.
+        n_rows: Rows of the table.
+        seed: Decides which rows are looked at first.
+    """
+    names = _readable(table.collect_schema(), columns)
+    for name, pattern in _suspects(table, names, sampled_rows(n_rows, _MAX_SAMPLE, seed=seed)):
         n_present, n_matches = _count(table, name, pattern)
         if n_matches >= MIN_MATCHES and n_matches >= pattern.share * n_present:
-            findings.append(_told(name, pattern, n_present, n_matches, profile, request))
-    return tuple(findings)
+            yield Match(name=name, pattern=pattern, n_present=n_present, n_matches=n_matches)
 
 
-def _readable(schema: pl.Schema, profile: TableProfile, target: str) -> list[str]:
+def _readable(schema: pl.Schema, columns: Iterable[ColumnProfile]) -> list[str]:
     """Return the columns that could hold personal data: texts, and whole numbers of many digits."""
     return [
-        name
-        for name, dtype in schema.items()
-        if name != target
-        and (
-            isinstance(dtype, pl.String | pl.Enum | pl.Categorical)
-            or (dtype.is_integer() and _is_long(profile.column(name).maximum))
-        )
+        column.name
+        for column in columns
+        if isinstance(schema[column.name], pl.String | pl.Enum | pl.Categorical)
+        or (schema[column.name].is_integer() and _is_long(column.maximum))
     ]
 
 
@@ -104,16 +133,12 @@ def _count(frame: pl.LazyFrame, name: str, pattern: Pattern) -> tuple[int, int]:
     return n_present, n_matches
 
 
-def _told(
-    name: str,
-    pattern: Pattern,
-    n_present: int,
-    n_matches: int,
-    profile: TableProfile,
-    request: TrainingRequest,
-) -> Finding:
-    share = n_matches / n_present
-    found = f"{name!r} holds {pattern.kind} in {n_matches:,} of {n_present:,} values ({share:.1%})"
+def _told(match: Match, profile: TableProfile, request: TrainingRequest) -> Finding:
+    name, share = match.name, match.n_matches / match.n_present
+    found = (
+        f"{name!r} holds {match.pattern.kind} in {match.n_matches:,} of {match.n_present:,} "
+        f"values ({share:.1%})"
+    )
     is_feature = name in profile.features
     action = "warned"
     if name in request.data.features.keep:
@@ -145,6 +170,6 @@ def _told(
         column=name,
         action=action,
         value=share,
-        limit=pattern.share,
+        limit=match.pattern.share,
         detail=f"{found}. {what}",
     )

@@ -42,6 +42,9 @@ BATCH_ROWS = 262_144
 COLUMNS_AT_ONCE = 8
 """Columns that are read in one pass: 17 MB of numbers, and the reader works batches ahead."""
 
+_MOST_COLUMNS_AT_ONCE = 256
+"""Of a table that is shorter than a batch, as many more are read as are no more numbers."""
+
 
 def target_vector(values: pl.Series, profile: TableProfile) -> np.ndarray:
     """Return class codes (int32) in the order of `profile.classes`, or float64 values."""
@@ -120,8 +123,13 @@ def _write_features(
     columns: tuple[ColumnEncoding, ...],
     positions: list[int],
 ) -> None:
-    for start in range(0, len(columns), COLUMNS_AT_ONCE):
-        chosen = list(zip(columns, positions, strict=False))[start : start + COLUMNS_AT_ONCE]
+    n_rows = max(1, sum(file.n_rows for file in parts.X.values()))
+    at_once = max(
+        COLUMNS_AT_ONCE, min(_MOST_COLUMNS_AT_ONCE, COLUMNS_AT_ONCE * BATCH_ROWS // n_rows)
+    )
+    placed = list(zip(columns, positions, strict=False))
+    for start in range(0, len(columns), at_once):
+        chosen = placed[start : start + at_once]
         for frame, places in parts.batches(table, [column.name for column, _ in chosen]):
             for column, position in chosen:
                 for number, feature in enumerate(encode_column(frame[column.name], column)):
@@ -206,10 +214,11 @@ def write_matrix(
     if (folder / _PREPROCESSING).exists():
         return read_preprocessing(folder)
     _check_length(table, len(assignment.part))
+    profiled = {column.name: column for column in profile.columns}
     columns = fit_columns(
         marked_rows(table.select(profile.features), assignment.part == 0),
-        {name: profile.column(name).kind or "categorical" for name in profile.features},
-        n_distinct={name: profile.column(name).n_distinct for name in profile.features},
+        {name: profiled[name].kind or "categorical" for name in profile.features},
+        n_distinct={name: profiled[name].n_distinct for name in profile.features},
     )
     outputs = target_outputs(profile, assignment.n_folds)
     positions = _own_features(columns, 1 + len(outputs))

@@ -83,5 +83,5 @@ def _of_split(split: Split) -> list[str]:
     return [
         *told,
         "The parts were drawn at random. If several rows belong to one person, thing or day, or "
-        "if the model will be used on later data, the numbers are too good."
+        "if the model will be used on later data, the numbers are too good.",
     ]

@@ -41,6 +41,7 @@ class ProfilePage:
         profile: What follows for a task; None without a target.
         target: Name of the column to predict.
         split: The parts, if there are any.
+        personal: Columns with personal data, where no profile with findings tells them.
     """
 
     source: str
@@ -51,6 +52,12 @@ class ProfilePage:
     profile: TableProfile | None = None
     target: str | None = None
     split: Split | None = None
+    personal: frozenset[str] = frozenset()
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The columns whose values are not shown: those with personal data."""
+        return self.personal | personal_columns(self.profile)
 
 
 def render_profile(page: ProfilePage) -> str:
@@ -61,13 +68,12 @@ def render_profile(page: ProfilePage) -> str:
     """
     template = _templates().get_template("profile.html.j2")
     profile = page.profile
-    hidden = personal_columns(profile)
     return template.render(
         page=page,
         profile=profile,
         dropped={column.name: column.reason for column in profile.dropped} if profile else {},
         features=frozenset(profile.features) if profile else frozenset(),
-        hidden=hidden,
+        hidden=page.hidden,
         charts=_charts(profile) if profile else (),
         max_columns=MAX_COLUMNS,
         max_listed=MAX_LISTED,

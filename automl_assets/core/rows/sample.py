@@ -29,10 +29,16 @@ def sampled_rows(n_rows: int, size: int, *, seed: int) -> np.ndarray:
     """
     if size >= n_rows:
         return np.arange(n_rows)
-    stretch = np.arange(size, dtype=np.uint64)
-    # ceil(stretch * n_rows / size): where each stretch starts.
-    start = (np.arange(size + 1) * n_rows + size - 1) // size
-    return start[:-1] + (_mixed(stretch, seed) % np.diff(start).astype(np.uint64)).astype(np.int64)
+    return chosen_places(n_rows, size, range(size), seed=seed)
+
+
+def chosen_places(n_rows: int, size: int, stretches: range, *, seed: int) -> np.ndarray:
+    """Return the chosen place in some of the `size` equal stretches of `n_rows` places."""
+    number = np.arange(stretches.start, stretches.stop + 1)
+    # ceil(number * n_rows / size): where each stretch starts.
+    start = (number * n_rows + size - 1) // size
+    drawn = _mixed(number[:-1].astype(np.uint64), seed) % np.diff(start).astype(np.uint64)
+    return start[:-1] + drawn.astype(np.int64)
 
 
 def gather(frame: pl.LazyFrame, columns: tuple[str, ...], rows: np.ndarray) -> pl.DataFrame:

@@ -6,6 +6,8 @@ A row is a bit, so that a hundred million rows take 12 MB.
 import numpy as np
 import polars as pl
 
+from automl_assets.core.rows.sample import chosen_places
+
 _PIECE = 1 << 20
 
 Bits = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -42,7 +44,7 @@ class KeptRows:
             kept = np.flatnonzero(mask)
             # Stretches whose chosen place lies among the kept rows of this piece.
             last = min(size, -(-(n_before + kept.size) * size // self.n_rows))
-            places = _places(self.n_rows, size, range(first, last), seed=seed)
+            places = chosen_places(self.n_rows, size, range(first, last), seed=seed)
             places = places[(places >= n_before) & (places < n_before + kept.size)]
             mask[:] = False
             mask[kept[places - n_before]] = True
@@ -66,20 +68,3 @@ class KeptRows:
     def _mask(self, start: int, end: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         bits = np.unpackbits(self._bits[start >> 3 : (end + 7) >> 3], count=end - start)
         return bits.astype(bool)
-
-
-def _places(n_rows: int, size: int, stretches: range, *, seed: int) -> Rows:
-    """Return the chosen place in some of `size` equal stretches of `n_rows` places."""
-    number = np.arange(stretches.start, stretches.stop + 1)
-    start = (number * n_rows + size - 1) // size
-    drawn = _mixed(number[:-1].astype(np.uint64), seed) % np.diff(start).astype(np.uint64)
-    return start[:-1] + drawn.astype(np.int64)
-
-
-def _mixed(number: np.ndarray, seed: int) -> np.ndarray:
-    """Return 64 bits that look random (SplitMix64, Steele et al. 2014)."""
-    mixed = number + np.uint64((seed * 0xD1342543DE82EF95 + 1) % 2**64)
-    mixed *= np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
