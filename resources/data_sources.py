@@ -10,13 +10,12 @@ from pydantic import SecretStr
 
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.ports import DataSources, SnapshotStore, SourceTable
+from automl_assets.core.request.sections import DEFAULT_REF
 from resources.sources import Access, Source, Wanted, load_sources
 from resources.sources._base import DEFAULT_MAX_DOWNLOAD_BYTES
 
 if TYPE_CHECKING:
     from automl_assets.core.request.sections import Data
-
-DEFAULT_REF = "main"
 
 
 class ConfiguredDataSources(DataSources):

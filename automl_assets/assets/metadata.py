@@ -122,6 +122,7 @@ def _comparison_rows(same: PartComparison) -> list[dict[str, str | int]]:
 
 def split_metadata(split: Split, profile: TableProfile, same: PartComparison) -> Metadata:
     """The parts with their rows, targets and digests, and what they share or differ in."""
+    found = {"findings": table([_finding_row(item) for item in split.findings])}
     return {
         "dagster/row_count": sum(part.n_rows for part in split.parts),
         "strategy": split.strategy,
@@ -139,7 +140,7 @@ def split_metadata(split: Split, profile: TableProfile, same: PartComparison) ->
         ),
         "folds": split.n_folds,
         "against_train": table(_comparison_rows(same)),
-        "findings": table([_finding_row(item) for item in split.findings]),
+        **(found if split.findings else {}),
         "features": len(split.feature_names),
         "preprocessing_version": split.preprocessing_version,
         "data_commit": split.commit_id,

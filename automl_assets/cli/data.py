@@ -65,6 +65,22 @@ def drift(
 
 
 @app.command()
+def commit(
+    file: Annotated[Path, typer.Argument(help="A data file, or a data contract.")],
+    repository: Annotated[str, typer.Argument(help="Repository; made if it is not there.")],
+    to: Annotated[
+        str, typer.Option(help="Path in the repository; tables end in .parquet.")
+    ] = "data/table.parquet",
+    branch: Annotated[str, typer.Option(help="Branch; made if it is not there.")] = "main",
+    message: Annotated[str, typer.Option("--message", "-m", help="What changed.")] = "",
+) -> None:
+    """Put a file into a repository of the snapshot store, where requests can name it."""
+    from automl_assets.cli.data_commit import commit_file
+
+    commit_file(file, repository, path=to, branch=branch, message=message)
+
+
+@app.command()
 def fsck(
     repository: Annotated[
         str | None, typer.Option(help="Only this repository. Default: all.")

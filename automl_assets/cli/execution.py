@@ -166,7 +166,8 @@ def _own_error(error: BaseException) -> BaseException:
         # Dagster does not export this class; the check itself has told its findings.
         if type(cause).__name__ == "DagsterAssetCheckFailedError":
             return ContractError(
-                "The data breaks its contract, as said above. Nothing was trained."
+                "The data breaks its contract, as said above. Nothing was trained. Mend the data "
+                "or the contract, and go on with `automl resume`."
             )
         cause = cause.__cause__
     return error

@@ -137,14 +137,6 @@ def is_accepted(accepted: AcceptedRequest, *, store: SnapshotStore) -> bool:
     return store.find(accepted.request.name, _key(accepted.request_id)) is not None
 
 
-def last_accepted(
-    repository: str, *, store: SnapshotStore, before: str | None = None
-) -> DataSnapshot | None:
-    """Return the snapshot that was accepted last, or None; see `last_acceptance`."""
-    last = last_acceptance(repository, store=store, before=before)
-    return last.snapshot if last else None
-
-
 def last_acceptance(
     repository: str, *, store: SnapshotStore, before: str | None = None
 ) -> Acceptance | None:

@@ -1,5 +1,6 @@
 """From a source of the user to an immutable snapshot that names itself for ever."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 TABLE_PATH = "data/table.parquet"
 PROFILE_PATH = "profile.json"
 CONTRACT_PATH = "contract.yaml"
+
+STATE_KEY = "source_state"
+"""In the commit's metadata and not in its content, which is the same wherever the file lies."""
 
 
 def find_snapshot(accepted: AcceptedRequest, *, store: SnapshotStore) -> DataSnapshot | None:
@@ -39,7 +43,7 @@ def current_snapshot(
     try:
         contract = read_contract(accepted.data, sources)
         with sources.open(accepted.data) as source:
-            same = _is_of(snapshot, source.sha256(), contract, store)
+            same = _is_of(snapshot, source.sha256(), source.state(), contract, store)
     except (AutoMLError, OSError):
         return snapshot
     return snapshot if same else None
@@ -80,7 +84,7 @@ def ingest(
     attempts = _attempts(accepted, store)
     if attempts:
         known = _read_snapshot(attempts[-1], store)
-        if _is_of(known, source_sha256, contract, store):
+        if _is_of(known, source_sha256, before, contract, store):
             return known
     with Staging(scratch) as staging:
         table = staging.folder / "table.parquet"
@@ -107,7 +111,8 @@ def ingest(
             contract_path="" if contract is None else CONTRACT_PATH,
         )
         key = _key(accepted, len(attempts))
-        return _read_snapshot(_commit(accepted, snapshot, table, contract, key, store), store)
+        commit = _commit(accepted, snapshot, table, contract, store, key=key, state=before)
+        return _read_snapshot(commit, store)
 
 
 def _checked_digest(source: SourceTable, accepted: AcceptedRequest) -> str:
@@ -150,14 +155,17 @@ def _commit(
     snapshot: DataSnapshot,
     table: Path,
     contract: str | None,
-    key: str,
     store: SnapshotStore,
+    *,
+    key: str,
+    state: str,
 ) -> Commit:
     metadata = {
         "request_id": accepted.request_id,
         "request_sha256": accepted.request_sha256,
         "owner": accepted.request.owner,
         "source_sha256": snapshot.source_sha256,
+        STATE_KEY: _named(state),
     }
     if snapshot.source_commit:
         metadata["source_commit"] = snapshot.source_commit
@@ -178,15 +186,25 @@ def _commit(
 
 
 def _is_of(
-    snapshot: DataSnapshot, source_sha256: str, contract: str | None, store: SnapshotStore
+    snapshot: DataSnapshot,
+    source_sha256: str,
+    state: str,
+    contract: str | None,
+    store: SnapshotStore,
 ) -> bool:
     """Return whether a snapshot was made from this source and this contract."""
-    if snapshot.source_sha256 != source_sha256:
+    commit = store.resolve(snapshot.repository, snapshot.commit_id)
+    # The digest of a Parquet source need not change with its values; its state does.
+    if (snapshot.source_sha256, commit.metadata.get(STATE_KEY)) != (source_sha256, _named(state)):
         return False
     if not snapshot.contract_path:
         return contract is None
     kept = store.read_bytes(snapshot.repository, snapshot.commit_id, snapshot.contract_path)
     return contract is not None and kept == contract.encode()
+
+
+def _named(state: str) -> str:
+    return hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _attempts(accepted: AcceptedRequest, store: SnapshotStore) -> list[Commit]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from automl_assets.core.code_version import code_version
 from automl_assets.core.contract import MIN_PART_ROWS
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.errors import RequestError
@@ -106,6 +107,7 @@ def _matrix_id(
 ) -> str:
     named = [snapshot.content_sha256, preprocessing_version(), *(part.sha256 for part in parts)]
     named += [assignment.folds_sha256(), target, snapshot.profile.model_dump_json()]
+    named.append(code_version("automl_assets.core.matrix", "automl_assets.core.profile.target"))
     return hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
 
 

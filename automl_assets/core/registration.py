@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from automl_assets.core.judgement import environment
 from automl_assets.core.ports import Registration, SnapshotStore
 from automl_assets.core.prepare import read_rows, rows_frame
+from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.values import (
     AcceptedRequest,
     CandidateSet,
@@ -14,6 +17,12 @@ from automl_assets.core.values import (
 )
 
 N_EXAMPLE_ROWS = 5
+
+
+def _without_persons(rows: pl.DataFrame, snapshot: DataSnapshot) -> pl.DataFrame:
+    """Return rows with personal data left empty: an example is shown to everybody."""
+    hidden = personal_columns(snapshot.profile) & set(rows.columns)
+    return rows.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in sorted(hidden))
 
 
 def make_registration(
@@ -45,7 +54,9 @@ def make_registration(
         card_sha256=report.card_sha256,
         package=package,
         report=report_folder,
-        input_example=rows_frame(snapshot, rows, snapshot.profile.features, store),
+        input_example=_without_persons(
+            rows_frame(snapshot, rows, snapshot.profile.features, store), snapshot
+        ),
         data_uri=snapshot.uri,
         data_sha256=snapshot.content_sha256,
         params={

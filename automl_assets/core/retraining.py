@@ -6,9 +6,8 @@ from automl_assets.core.errors import SnapshotError
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.file import parse_request
+from automl_assets.core.request.sections import DEFAULT_REF
 from automl_assets.core.values import AcceptedRequest
-
-DEFAULT_REF = "main"
 
 
 def follow_up(

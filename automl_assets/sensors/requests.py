@@ -57,6 +57,8 @@ def request_files(
         except (OSError, ServiceError) as error:
             context.log.exception(f"{file.path.name} could not be taken in.")
             waiting.append(f"{file.path.name} waits: {error}")
+            if isinstance(error, ServiceError):
+                break  # the others would wait for the same server, beyond the end of the tick
         except Exception as error:
             if not requests:
                 told.append(_reject(context, request_store, file, error))
@@ -65,9 +67,12 @@ def request_files(
                 requests[str(taken.run_key)] = taken
             elif isinstance(taken, str) and not requests:
                 told.append(f"{file.path.name}: {taken}")
+    return _answer(requests, told + waiting)
+
+
+def _answer(requests: dict[str, dg.RunRequest], notes: list[str]) -> dg.SensorResult:
     if not requests:
-        notes = "\n".join(told + waiting)
-        return dg.SensorResult(skip_reason=notes or "No new request files.")
+        return dg.SensorResult(skip_reason="\n".join(notes) or "No new request files.")
     return dg.SensorResult(
         run_requests=list(requests.values()),
         dynamic_partitions_requests=[training_requests.build_add_request(list(requests))],

@@ -82,7 +82,9 @@ def check_column_names(names: Sequence[str], file_name: str) -> None:
     repeated = [name for name, n in Counter(names).items() if n > 1 and name]
     nameless = [str(position) for position, name in enumerate(names, 1) if not name.strip()]
     # Polars takes a name between ^ and $ for a regular expression over all names.
-    patterns = [name for name in names if name.startswith("^") and name.endswith("$")]
+    patterns = [
+        name for name in names if name == "*" or (name.startswith("^") and name.endswith("$"))
+    ]
     unprintable = [name for name in names if _CONTROL.search(name)]
     if repeated:
         found = f"names columns twice: {', '.join(map(repr, repeated[:5]))}. Rename them"
@@ -99,7 +101,7 @@ def check_column_names(names: Sequence[str], file_name: str) -> None:
     elif patterns:
         found = (
             f"has columns whose names read as patterns: {', '.join(map(repr, patterns[:5]))}. "
-            "Take the ^ and $ out of the names"
+            "Take the ^, $ or * out of the names"
         )
     if found:
         raise SnapshotError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 N_REDIRECTS = 5
 N_ATTEMPTS = 3
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+WHOLE_SECONDS = 6 * 3600
+"""For a whole download: a server that sends a byte a minute must not hold a run for ever."""
 _CHUNK_BYTES = 1 << 18
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -112,10 +115,13 @@ def _save(
     response: "urllib3.BaseHTTPResponse", file: Path, address: Address, access: Access
 ) -> str:
     digest, n_bytes = hashlib.sha256(), 0
+    deadline = time.monotonic() + WHOLE_SECONDS
     try:
         with file.open("wb") as target:
             for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
                 n_bytes += len(chunk)
+                if time.monotonic() > deadline:
+                    _refuse_slowness(address, n_bytes)
                 if n_bytes > access.max_download_bytes:
                     _refuse_size(address, n_bytes, access)
                 digest.update(chunk)
@@ -126,6 +132,13 @@ def _save(
             f"writing failed: {error.strerror}. Free some space and run again."
         ) from error
     return digest.hexdigest()
+
+
+def _refuse_slowness(address: Address, n_bytes: int) -> None:
+    raise ServiceError(
+        f"A download ends within {WHOLE_SECONDS // 3600} hours. Of {address.name!r}, "
+        f"{n_bytes:,} bytes had come by then. Copy the file to a faster place."
+    )
 
 
 @contextmanager

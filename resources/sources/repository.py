@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.ports import ObjectInfo, SnapshotStore, SourceTable
+from automl_assets.core.request.sections import DEFAULT_REF
 from resources.formats import parquet_content
 from resources.sources._base import Access, OpenedTable, Source, Wanted
 from resources.sources._tables import TableFile, check_number_of_files, join_files
@@ -77,7 +78,7 @@ def _store(access: Access) -> SnapshotStore:
 
 
 def _commit_of(store: SnapshotStore, data: "Data") -> str:
-    return data.commit or store.resolve(str(data.repository), data.ref or "main").commit_id
+    return data.commit or store.resolve(str(data.repository), data.ref or DEFAULT_REF).commit_id
 
 
 def _objects(store: SnapshotStore, data: "Data", commit: str) -> tuple[str, list[ObjectInfo]]:

@@ -73,6 +73,19 @@ def toy(n_rows: int) -> pl.DataFrame:
     return pl.DataFrame({"x": x, "y": np.where(x + generator.normal(size=n_rows) > 0, "a", "b")})
 
 
+def execute_data(settings: Settings, request_id: str):
+    """Run what comes before the splits, with its check."""
+    definitions = build_definitions(settings, SilentProgress())
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(training_requests.name), [request_id])
+        return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            partition_key=request_id,
+            raise_on_error=False,
+            asset_selection=[dg.AssetKey("training_request"), dg.AssetKey("data_snapshot")],
+        )
+
+
 def execute(settings: Settings, request_id: str):
     definitions = build_definitions(settings, SilentProgress())
     with dg.DagsterInstance.ephemeral() as instance:
@@ -121,6 +134,41 @@ def test_a_table_that_breaks_its_contract_is_not_trained_on(settings: Settings) 
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
     assert "of at least 20 rows" in check.description
+
+
+def test_a_contract_that_was_mended_is_read_anew_and_then_final(settings: Settings) -> None:
+    contract = settings.root.parent / "contract.yaml"
+    contract.write_text("apiVersion: automl/v1\nkind: DataContract\ncolumns: {x: {max: 0}}\n")
+    request_id = accept(settings, toy(400), expect="contract.yaml")
+    broken = execute_data(settings, request_id)
+
+    contract.write_text("apiVersion: automl/v1\nkind: DataContract\ncolumns: {x: {max: 99}}\n")
+    mended = execute_data(settings, request_id)
+    contract.write_text("apiVersion: automl/v1\nkind: DataContract\ncolumns: {x: {max: 0}}\n")
+    again = execute_data(settings, request_id)
+
+    (check,) = broken.get_asset_check_evaluations()
+    assert not check.passed
+    assert "x:" in check.description
+    assert [step.success for step in (broken, mended, again)] == [False, True, True]
+    snapshots = [result.asset_value("data_snapshot") for result in (broken, mended, again)]
+    assert snapshots[0].commit_id != snapshots[1].commit_id == snapshots[2].commit_id
+
+
+def test_a_parquet_file_that_was_mended_is_read_anew(settings: Settings) -> None:
+    contract = settings.root.parent / "contract.yaml"
+    contract.write_text(
+        "apiVersion: automl/v1\nkind: DataContract\ncolumns: {flag: {mean: {min: 0.9}}}\n"
+    )
+    table = toy(400).with_columns(flag=pl.Series([0, 1] * 20 + [0] * 360))
+    request_id = accept(settings, table, expect="contract.yaml")
+    broken = execute_data(settings, request_id)
+
+    # The same types, sizes and ends: the footer may well be the same.
+    accept(settings, table.with_columns(flag=1 - pl.col("flag")), expect="contract.yaml")
+    mended = execute_data(settings, request_id)
+
+    assert (broken.success, mended.success) == (False, True)
 
 
 def test_the_version_of_the_preprocessing_is_part_of_the_code_version_of_the_splits() -> None:

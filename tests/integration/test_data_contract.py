@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from automl_assets.cli.data_contract import check_source, infer_contract_of, show_drift
-from automl_assets.core.acceptance import BRANCH, accept, last_acceptance, last_accepted
+from automl_assets.core.acceptance import BRANCH, accept, last_acceptance
 from automl_assets.core.contract import check_contract, parse_contract
 from automl_assets.core.errors import ContractError, RequestError, SnapshotError
 from automl_assets.core.request import TrainingRequest
@@ -166,6 +166,13 @@ def store(tmp_path: Path) -> EmbeddedSnapshotStore:
     store = EmbeddedSnapshotStore(folder=str(tmp_path / "store"))
     store.ensure_repository("toy")
     return store
+
+
+def last_accepted(
+    repository: str, *, store: EmbeddedSnapshotStore, before: str | None = None
+) -> DataSnapshot | None:
+    last = last_acceptance(repository, store=store, before=before)
+    return last.snapshot if last else None
 
 
 def test_the_last_accepted_snapshot_is_found(store: EmbeddedSnapshotStore) -> None:

@@ -217,6 +217,7 @@ CASES = {
     "control character in a name": text('"a\x07",b\n1,2\n', r"control characters.*'a\\x07'"),
     "line break in a name": text('"a\nb",c\n1,2\n', r"control characters.*'a\\nb'"),
     "name that is a pattern": text("^x$,b\n1,2\n", r"read as patterns: '\^x\$'"),
+    "name that is a star": text("*,b\n1,2\n", r"read as patterns: '\*'"),
     # NDJSON
     "json array": text('[{"a": 1}, {"a": 2}]', "is a JSON array.*jq", "t.ndjson"),
     "broken line": text(ROWS + '{"a": 1, "b"\n' + ROWS, "in line 4", "t.ndjson"),

@@ -53,6 +53,19 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert digest == hashlib.sha256(CSV).hexdigest()
 
 
+def test_a_download_without_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Website()
+    site.pages["/t.csv"] = Page(CSV)
+    monkeypatch.setattr(http, "WHOLE_SECONDS", -1)
+
+    with serving(site) as url, pytest.raises(ServiceError, match="12 bytes had come by then"):
+        download(tmp_path, f"{url}/t.csv")
+
+    assert list((tmp_path / "scratch").glob("*/*")) == []
+
+
 def test_the_type_of_the_content_says_the_format_where_the_name_does_not(tmp_path: Path) -> None:
     site = Website()
     site.pages["/export"] = Page(CSV, headers={"Content-Type": "text/csv; charset=utf-8"})

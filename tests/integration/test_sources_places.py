@@ -286,6 +286,26 @@ def test_errors_never_show_the_url(tmp_path: Path, url: str) -> None:
     assert cause is None
 
 
+def test_a_database_where_reading_only_is_not_known_is_refused_before_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    place = sources(tmp_path, connections={"shop": SecretStr("mysql+pymysql://ada:hunter2@db/t")})
+
+    with pytest.raises(ServiceError, match="Connections are to sqlite or postgresql"):
+        place.check(section(connection="shop", table="t"))
+
+
+def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    place = sources(tmp_path, connections={"shop": SecretStr("postgresql://ada:hunter2@db/t")})
+
+    with (
+        pytest.raises(ServiceError, match=r"no module 'psycopg2'.*automl-assets\[cluster\]"),
+        place.open(section(connection="shop", table="t")),
+    ):
+        pytest.fail("There is nothing to open.")
+
+
 def test_a_database_cannot_be_written_by_reading(shop: ConfiguredDataSources) -> None:
     before, _ = open_rows(shop, table="loose")
 

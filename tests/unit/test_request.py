@@ -239,6 +239,7 @@ REPOSITORY = {"path": None, "repository": "warehouse", "table": "sales/"}
             "'churned' is no feature",
         ),
         ({"data": {"rows": {"where": "read_csv('x')"}}}, "functions are not allowed: 'read_csv'"),
+        ({"data": {"id": "cid", "features": {"keep": ["cid"]}}}, "'cid' is the id and never"),
         ({"split": {"strategy": "column"}}, "need each other; found one"),
         ({"split": {"column": "part"}}, "need each other; found one"),
         ({"split": {"strategy": "column", "column": "churned"}}, "has another role already"),

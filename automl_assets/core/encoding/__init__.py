@@ -142,7 +142,7 @@ def encode_column(values: pl.Series, encoding: ColumnEncoding) -> Iterator[np.nd
         for table in encoding.lookups:
             yield table[codes.astype(np.intp)]
         return
-    moment = to_moment(values, name=encoding.name).dt
+    moment = to_moment(values, name=encoding.name, trained=encoding.dtype).dt
     parts = {
         "days": lambda: moment.epoch("us").cast(pl.Float64) / 86_400_000_000,
         "year": moment.year,

@@ -61,11 +61,14 @@ def to_float(values: pl.Series, *, name: str, kind: str) -> np.ndarray:
     return out
 
 
-def to_moment(values: pl.Series, *, name: str) -> pl.Series:
+def to_moment(values: pl.Series, *, name: str, trained: str) -> pl.Series:
     """Cast to a datetime in microseconds; text is read as ISO 8601.
 
+    Args:
+        trained: The column's type in training; empty if it is not known.
+
     Raises:
-        RequestError: A value is no date.
+        RequestError: A value is no date, or has a time zone where there was none.
     """
     if values.dtype == pl.String:
         parsed = values.to_frame().select(read_moment(pl.col(values.name))).to_series()
@@ -82,6 +85,12 @@ def to_moment(values: pl.Series, *, name: str) -> pl.Series:
             f"{values.dtype}. Convert it to dates first."
         )
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone:
+        if trained == "Date" or (trained.startswith("Datetime") and "time_zone=None" in trained):
+            raise RequestError(
+                f"Column {name!r} had no time zone in training, and now has "
+                f"{values.dtype.time_zone!r}: in another zone a moment may be another day. "
+                "Write its values without a zone, as they were."
+            )
         values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return values.cast(pl.Datetime("us"))
 

@@ -144,6 +144,13 @@ def _data(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
             ("data",),
             f"id {data.id!r} is also listed under features.include; an id is never a feature",
         )
+    roles = {"target": data.target, "id": data.id, "time": data.time, "group": data.group}
+    for role, column in roles.items():
+        if column is not None and column in data.features.keep:
+            yield (
+                ("data", "features", "keep"),
+                f"{column!r} is the {role} and never a feature; remove it",
+            )
     if data.positive is not None and request.task.type in ("multiclass", "regression"):
         yield (
             ("data",),

@@ -25,6 +25,9 @@ Family = Column
 Folds = Annotated[int, Field(strict=True, ge=2, le=20)]
 MetricName = Column
 
+DEFAULT_REF = "main"
+"""Branch of a repository when a request names none."""
+
 DEFAULT_TIME_LIMIT = 120.0
 """Seconds of search when a request names neither trials nor time."""
 

@@ -162,7 +162,7 @@ class _Reader:
         self._n_nodes += 1
         if self._n_nodes > MAX_NODES:
             raise _Unreadable(
-                node.line, node.column, f"a request holds at most {MAX_NODES} values; found more"
+                node.line, node.column, f"a file holds at most {MAX_NODES} values; found more"
             )
         if self._open:
             self.problems.extend(self._open[-1].add(node))

@@ -180,7 +180,7 @@ def reading_errors(source: str) -> Iterator[None]:
         cure = next((cure for phrase, cure in _CURES if phrase in text), "Write the file again")
         raise SnapshotError(
             f"Every row of the data must be readable. {source!r} is not: "
-            f"{text.splitlines()[0]}. {cure}."
+            f"{text.splitlines()[0].rstrip('.')}. {cure}."
         ) from error
 
 
