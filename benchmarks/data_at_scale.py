@@ -29,7 +29,7 @@ FIRST_DAY = date(2020, 1, 1)
 N_DAYS = 2_000
 
 
-def make_table(folder: Path, n_rows: int) -> None:
+def make_table(folder: Path, n_rows: int, *, decimals: int) -> None:
     """Write the table as CSV and as Parquet, rows ordered by day."""
     import numpy as np
     import polars as pl
@@ -49,7 +49,7 @@ def make_table(folder: Path, n_rows: int) -> None:
             day = (np.arange(start, start + n) * N_DAYS // n_rows).astype("timedelta64[D]")
             frame = pl.DataFrame(
                 {
-                    **{f"f{i:02d}": floats[:, i].round(6) for i in range(N_FLOATS)},
+                    **{f"f{i:02d}": floats[:, i].round(decimals) for i in range(N_FLOATS)},
                     "count": generator.poisson(30, n),
                     "late": (signal + generator.standard_normal(n) > 1).astype(np.int64),
                     "day": np.datetime64(FIRST_DAY) + day,
@@ -371,6 +371,7 @@ def main() -> None:
     """Make the table, run the steps, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--decimals", type=int, default=6, help="Of floats; 17 are all.")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--folder", type=Path, help="Where tables go. Default: a temporary one.")
     parser.add_argument("--steps", nargs="*", default=[step.__name__ for step in STEPS])
@@ -383,7 +384,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if not (folder / "table.parquet").exists():
-            make_table(folder, options.rows)
+            make_table(folder, options.rows, decimals=options.decimals)
         results = []
         for name in options.steps:
             results.append({"rows_made": options.rows, **run_step(name, folder)})

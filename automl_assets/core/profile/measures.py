@@ -27,8 +27,9 @@ SKETCH_ERROR = 0.25
 MAX_RANK_ERROR = 0.005
 MAX_EXACT_DISTINCT = 10_000
 
-_BLOCK_VALUES = 2**24
-"""Sampled values that are in memory at once: 128 MiB of 64-bit numbers."""
+_BLOCK_VALUES = 2**21
+"""Sampled values that are in memory at once. It makes blocks of eight columns: polars reads
+ahead of the sample, and what it holds grows with the columns."""
 
 _HELD_VALUES = 2**22
 """Values of a short table that are in memory at once; texts may be long."""
@@ -114,9 +115,8 @@ def _block(frame: pl.LazyFrame, names: Sequence[str], n_rows: int) -> pl.LazyFra
 
 def _measure_block(frame: pl.LazyFrame, n_rows: int) -> list[Measured]:
     columns = [_Found(name=name, dtype=dtype) for name, dtype in frame.collect_schema().items()]
-    _collect(frame, columns, _first_measures)
+    _measure_and_sample(frame, columns, n_rows)
     _collect(frame, [c for c in columns if c.values.get("n_infinite")], _finite_measures)
-    _take_samples(frame, columns, n_rows)
     _look_at_texts(frame, columns, n_rows)
     _find_quantiles(frame, columns, n_rows)
     _count(frame, columns, n_rows)
@@ -125,16 +125,22 @@ def _measure_block(frame: pl.LazyFrame, n_rows: int) -> list[Measured]:
 
 def _collect(frame: pl.LazyFrame, columns: list[_Found], measures: _Measures) -> None:
     """Fill in measures of some columns, in one pass."""
-    if not columns:
-        return
+    if columns:
+        found = frame.select(**_labelled(columns, measures)).collect(engine="streaming")
+        _fill_in(columns, found)
+
+
+def _labelled(columns: list[_Found], measures: _Measures) -> dict[str, pl.Expr]:
     # Positions, because a column may have any name.
-    expressions = {
+    return {
         f"{position} {key}": expression
         for position, column in enumerate(columns)
         for key, expression in measures(column).items()
     }
-    found = frame.select(**expressions).collect(engine="streaming").row(0, named=True)
-    for label, value in found.items():
+
+
+def _fill_in(columns: list[_Found], found: pl.DataFrame) -> None:
+    for label, value in found.row(0, named=True).items():
         position, _, key = label.partition(" ")
         columns[int(position)].values[key] = value
 
@@ -175,19 +181,22 @@ def _moments(values: pl.Expr) -> dict[str, pl.Expr]:
     return _range(values) | {"mean": numbers.mean(), "std": numbers.std()}
 
 
-def _take_samples(frame: pl.LazyFrame, columns: list[_Found], n_rows: int) -> None:
-    """Fill in the sampled values of numbers and short texts, in one pass.
-
-    This is no part of the pass before: gathered inside of it, the values of all rows would
-    stay in memory until its end.
-    """
+def _measure_and_sample(frame: pl.LazyFrame, columns: list[_Found], n_rows: int) -> None:
+    """Fill in the first measures, and sampled values of numbers and short texts, in one pass."""
     numbers = {c.name: pl.col(c.name) for c in columns if c.dtype.is_numeric()}
     texts = {c.name: _short(pl.col(c.name)) for c in columns if c.dtype == pl.String}
-    if not numbers and not texts:
-        return
     row = _free_name(frame)
-    table = frame.select(*numbers.values(), *texts.values()).with_row_index(row)
-    sample = table.filter(is_sampled(pl.col(row), n_rows=n_rows)).collect(engine="streaming")
+    table = frame.with_row_index(row)
+    kept = table.filter(is_sampled(pl.col(row), n_rows=n_rows))
+    # Both read the same frame, which is what makes polars decode it once.
+    found, sample = pl.collect_all(
+        [
+            table.select(**_labelled(columns, _first_measures)),
+            kept.select(row, *numbers.values(), *texts.values()),
+        ],
+        engine="streaming",
+    )
+    _fill_in(columns, found)
     fewer = is_sampled(pl.col(row), n_rows=n_rows, n_wanted=TEXT_SAMPLE_ROWS)
     text_sample = sample.lazy().select(row, *texts).filter(fewer).collect()
     for column in columns:
