@@ -7,6 +7,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-v
 	--no-emit-index-url --no-annotate --no-header
 CHECKED = automl_assets resources tests examples benchmarks
 
+# uv trusts what the machine trusts, as pip does: companies have certificates of their own.
+export UV_SYSTEM_CERTS := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-slow check lock clean
 
