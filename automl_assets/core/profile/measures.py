@@ -27,8 +27,8 @@ SKETCH_ERROR = 0.25
 MAX_RANK_ERROR = 0.005
 MAX_EXACT_DISTINCT = 10_000
 
-_BLOCK_VALUES = 2**21
-"""Sampled values that are in memory at once. It makes blocks of eight columns: polars reads
+_BLOCK_VALUES = 5 * 2**18
+"""Sampled values that are in memory at once. It makes blocks of five columns: polars reads
 ahead of the sample, and what it holds grows with the columns."""
 
 _HELD_VALUES = 2**22

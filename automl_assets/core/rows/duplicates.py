@@ -25,7 +25,7 @@ import polars as pl
 from automl_assets.core.rows.text_digests import digest_texts
 
 _CHUNK_ROWS = 32_768
-_COLUMNS_AT_ONCE = 4
+_COLUMNS_AT_ONCE = 3
 _BUCKET_ROWS = 4_194_304
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 _START = np.uint64(0x9E3779B97F4A7C15)

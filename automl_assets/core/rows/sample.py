@@ -3,6 +3,9 @@
 import numpy as np
 import polars as pl
 
+_VALUES_AT_ONCE, _MIN_WIDTH = 2**24, 8
+"""Columns of a long table are read a few at a time: what polars reads ahead grows with them."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -48,15 +51,20 @@ def gather(frame: pl.LazyFrame, columns: tuple[str, ...], rows: np.ndarray) -> p
         columns: Columns to return.
         rows: Sorted row numbers.
     """
+    if not len(rows):
+        return frame.select(columns).head(0).collect()
     number = max(columns, key=len) + "_"
     chosen = pl.Series(rows, dtype=pl.UInt32).implode()
-    return (
-        frame.select(columns)
+    width = max(_MIN_WIDTH, _VALUES_AT_ONCE // (int(rows[-1]) + 1))
+    pieces = [
+        frame.select(columns[first : first + width])
         .with_row_index(number)
         .filter(pl.col(number).is_in(chosen))
         .drop(number)
         .collect(engine="streaming")
-    )
+        for first in range(0, len(columns), width)
+    ]
+    return pl.concat(pieces, how="horizontal")
 
 
 def _mixed(number: np.ndarray, seed: int) -> np.ndarray:
