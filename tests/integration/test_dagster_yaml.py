@@ -1,5 +1,6 @@
 """The shipped dagster.yaml builds, and what it names keeps its promises."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -206,6 +207,7 @@ def test_a_run_whose_process_was_killed_is_found(
     run = started_run(instance, sleeper.pid)
     before = health(instance, run)
     sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet buried
     as_zombie = health(instance, run)
     sleeper.wait()
 

@@ -214,7 +214,7 @@ def test_a_killed_collection_is_finished_by_the_next(
 ) -> None:
     kept = put(store, "main", b"kept")
     for branch in ("r1", "r2"):
-        put(store, branch, branch.encode())
+        put(store, branch, branch.encode(), request_id=branch)
     now = datetime.now(UTC)
 
     died = die_at_call(number, owner, name, lambda: store.collect_garbage(expire_before=now))
@@ -259,9 +259,9 @@ def test_a_killed_merge_is_done_by_the_next(
     assert n_files(store) == found.n_objects
 
 
-def put(store: EmbeddedSnapshotStore, branch: str, content: bytes) -> Commit:
+def put(store: EmbeddedSnapshotStore, branch: str, content: bytes, **metadata: str) -> Commit:
     with store.write(
-        "churn", branch=branch, key=f"{branch}/k", message="m", metadata={}
+        "churn", branch=branch, key=f"{branch}/k", message="m", metadata=metadata
     ) as transaction:
         transaction.put_bytes(f"{branch}.txt", content)
     return transaction.commit
