@@ -10,6 +10,7 @@ from automl_assets.core.ports import Progress, SnapshotStore
 from automl_assets.core.values import AcceptedRequest, DataSnapshot, Finding, Split
 from automl_assets.dagit import Metadata, fenced, table
 from automl_assets.partitions import training_requests
+from automl_assets.settings import Settings
 
 MAX_ROWS_SHOWN = 200
 """Of a table of metadata: more of them slow the page down, and nobody reads them."""
@@ -28,6 +29,7 @@ def data_contract(
     data_snapshot: DataSnapshot,
     training_request: AcceptedRequest,
     snapshot_store: dg.ResourceParam[SnapshotStore],
+    settings: dg.ResourceParam[Settings],
     progress: dg.ResourceParam[Progress],
 ) -> dg.AssetCheckResult:
     """Every rule on every row; nothing is trained on a table that breaks one.
@@ -35,7 +37,9 @@ def data_contract(
     The platform's rules, and those of the contract that the request names. A
     snapshot that keeps them all is what the next one is compared with.
     """
-    judgement = judge_snapshot(training_request, data_snapshot, store=snapshot_store)
+    judgement = judge_snapshot(
+        training_request, data_snapshot, store=snapshot_store, scratch=settings.scratch_folder
+    )
     for rule in judgement.report.broken:
         progress.stage("broken", f"{rule.name}: {rule.detail} {rule.cure}".rstrip())
     if judgement.report.passed:

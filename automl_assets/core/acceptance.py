@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from automl_assets.core.contract import (
     ColumnDrift,
@@ -24,6 +25,7 @@ from automl_assets.core.contract import (
 )
 from automl_assets.core.ports import Commit, SnapshotStore
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.staging import Staging
 from automl_assets.core.values import AcceptedRequest, DataSnapshot
 
 BRANCH = "accepted"
@@ -69,12 +71,15 @@ class Judgement:
 
 
 def judge_snapshot(
-    accepted: AcceptedRequest, snapshot: DataSnapshot, *, store: SnapshotStore
+    accepted: AcceptedRequest, snapshot: DataSnapshot, *, store: SnapshotStore, scratch: Path
 ) -> Judgement:
     """Try the platform's rules, and those of the user's contract, on every row of a snapshot.
 
     The user's contract is tried on a table whose columns are as profiled; ages
     are counted to the moment at which the request was accepted.
+
+    Args:
+        scratch: Folder for temporary files, 8 bytes a row.
     """
     table = store.scan(snapshot.repository, snapshot.commit_id, snapshot.path)
     last = last_acceptance(snapshot.repository, store=store, before=accepted.request_id)
@@ -83,14 +88,16 @@ def judge_snapshot(
     found = {name: str(dtype) for name, dtype in table.collect_schema().items()}
     as_profiled = found == {column.name: column.dtype for column in snapshot.profile.columns}
     if contract is not None and as_profiled:
-        kept = check_contract(
-            table,
-            contract,
-            previous=last.snapshot.profile if last else None,
-            as_of=_moment(accepted.accepted_at),
-            profile=snapshot.profile,
-            left_out=left_out(contract, accepted.request),
-        )
+        with Staging(scratch) as staging:
+            kept = check_contract(
+                table,
+                contract,
+                previous=last.snapshot.profile if last else None,
+                as_of=_moment(accepted.accepted_at),
+                profile=snapshot.profile,
+                left_out=left_out(contract, accepted.request),
+                scratch=staging.folder,
+            )
         report = ContractReport.of((*report.rules, *kept.rules))
     before = parse_contract(last.contract, filename=_CONTRACT) if last and last.contract else None
     return Judgement(

@@ -14,6 +14,7 @@ from automl_assets.core.request import TrainingRequest
 from automl_assets.core.search.plan import SearchStatus
 from automl_assets.core.values import AcceptedRequest, DataSnapshot, Finding, Split
 from automl_assets.partitions import training_requests
+from automl_assets.settings import Settings
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
 
 TABLE_PATH, CONTRACT_PATH = "data/table.parquet", "contract.yaml"
@@ -128,7 +129,11 @@ def check(
             [request_asset, snapshot_asset, behind, data_contract],
             instance=instance,
             partition_key=request.request_id,
-            resources={"snapshot_store": store, "progress": told},
+            resources={
+                "snapshot_store": store,
+                "progress": told,
+                "settings": Settings(home=Path(store.folder).parent / "home"),
+            },
             raise_on_error=False,
         )
         (evaluation,) = result.get_asset_check_evaluations()

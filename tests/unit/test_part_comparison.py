@@ -14,7 +14,6 @@ from automl_assets.core.leakage import shared_rows
 from automl_assets.core.leakage.part_comparison import (
     DOMAIN_LIMIT,
     PartComparison,
-    compare_parts,
     summarise_parts,
 )
 from automl_assets.core.leakage.shared_rows import copies_of_train, n_straddling
@@ -41,7 +40,7 @@ def summary(
 ) -> PartComparison:
     snapshot, split, request, store = make(table, parts, strategy=strategy, **data)
     found = summarise_parts(snapshot, split, request, store=store, scratch=scratch)
-    assert list(scratch.iterdir()) == []
+    assert [path for path in scratch.iterdir() if path.is_dir()] == []
     return found
 
 
@@ -141,16 +140,6 @@ def test_parts_that_drifted_are_told_with_the_columns_that_tell(tmp_path: Path) 
         found.findings[0].detail
     )
     assert "not guaranteed under drift" in found.findings[0].detail
-
-
-def test_compare_parts_returns_the_findings(tmp_path: Path) -> None:
-    parts = random_parts()
-    drifted = make_table().with_columns(z=pl.col("z") + pl.Series(2.0 * (parts == 3)))
-    snapshot, split, request, store = make(drifted, parts, strategy="random")
-
-    found = compare_parts(snapshot, split, request, store=store, scratch=tmp_path)
-
-    assert [finding.rule for finding in found] == ["domain classifier"]
 
 
 def test_rows_of_a_group_do_not_make_its_part_look_drifted(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from automl_assets.core.request import TrainingRequest
 from automl_assets.core.rows.duplicates import row_digests
 from automl_assets.core.rows.iso_dates import read_moment
 from automl_assets.core.rows.sample import gather, sampled_rows
+from automl_assets.core.staging import Staging
 from automl_assets.core.values import PARTS, DataSnapshot, Finding, Part, Split, Value
 
 DOMAIN_LIMIT = 0.6
@@ -61,18 +61,6 @@ class PartComparison(Value):
     findings: tuple[Finding, ...] = ()
 
 
-def compare_parts(
-    snapshot: DataSnapshot,
-    split: Split,
-    request: TrainingRequest,
-    *,
-    store: SnapshotStore,
-    scratch: Path,
-) -> tuple[Finding, ...]:
-    """Return what a person should know about the parts; see `summarise_parts`."""
-    return summarise_parts(snapshot, split, request, store=store, scratch=scratch).findings
-
-
 def summarise_parts(
     snapshot: DataSnapshot,
     split: Split,
@@ -94,14 +82,13 @@ def summarise_parts(
     table = store.scan(snapshot.repository, snapshot.commit_id, snapshot.path)
     parts = _parts(snapshot, split, store)
     profile, data = snapshot.profile, request.data
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".parts.", dir=scratch) as folder:
+    with Staging(scratch) as staging:
         columns = (*profile.features, data.target)
-        digests = row_digests(table, columns, Path(folder) / "rows")
+        digests = row_digests(table, columns, staging.folder / "rows")
         copies = copies_of_train(digests, parts)
         n_shared = None
         if data.group is not None:
-            groups = row_digests(table, (data.group,), Path(folder) / "groups")
+            groups = row_digests(table, (data.group,), staging.folder / "groups")
             n_shared = n_straddling(groups, parts)
     found = PartComparison(
         copies={part: int(copies[place]) for place, part in enumerate(PARTS) if place},
