@@ -6,8 +6,7 @@ import dagster as dg
 
 from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import snapshot_metadata, split_metadata
-from automl_assets.core.ingest import current_snapshot, ingest
-from automl_assets.core.intake import read_contract
+from automl_assets.core.ingest import take_snapshot
 from automl_assets.core.leakage import refuse_blocked
 from automl_assets.core.leakage.part_comparison import summarise_parts
 from automl_assets.core.ports import DataSources, Progress, SnapshotStore
@@ -36,25 +35,18 @@ def data_snapshot(
     Read once and profiled as they were written. What the source becomes later
     does not matter to this request.
     """
-    snapshot = current_snapshot(training_request, sources=data_sources, store=snapshot_store)
-    if snapshot is None:
-        columns = list(filter(None, [training_request.request.split.column]))
-        with data_sources.open(training_request.data, columns=columns) as source:
-            for warning in source.warnings:
-                progress.stage("warning", warning)
-            snapshot = ingest(
-                training_request,
-                source=source,
-                store=snapshot_store,
-                scratch=settings.scratch_folder,
-                contract=read_contract(training_request.data, data_sources),
-            )
+    snapshot, warnings = take_snapshot(
+        training_request,
+        sources=data_sources,
+        store=snapshot_store,
+        scratch=settings.scratch_folder,
+    )
     progress.stage("read", describe_snapshot(snapshot))
     for step, n_rows in left_out(snapshot):
         progress.stage("left out", f"{n_rows:,} rows by {step}")
     for dropped in snapshot.profile.dropped:
         progress.stage("dropped", f"{dropped.name}: {dropped.reason}")
-    for warning in snapshot.profile.warnings:
+    for warning in (*warnings, *snapshot.profile.warnings):
         progress.stage("warning", warning)
     return dg.MaterializeResult(
         value=snapshot,

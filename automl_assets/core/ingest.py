@@ -1,10 +1,11 @@
 """From a source of the user to an immutable snapshot that names itself for ever."""
 
 import hashlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from automl_assets.core.errors import AutoMLError, SnapshotError
+from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.intake import read_contract
 from automl_assets.core.ports import Commit, DataSources, SnapshotStore, SourceTable
 from automl_assets.core.staging import Staging
@@ -27,26 +28,34 @@ def find_snapshot(accepted: AcceptedRequest, *, store: SnapshotStore) -> DataSna
     return _read_snapshot(attempts[-1], store) if attempts else None
 
 
-def current_snapshot(
-    accepted: AcceptedRequest, *, sources: DataSources, store: SnapshotStore
-) -> DataSnapshot | None:
-    """Return the snapshot that a request goes on with, or None if its source is to be read.
+def take_snapshot(
+    accepted: AcceptedRequest, *, sources: DataSources, store: SnapshotStore, scratch: Path
+) -> tuple[DataSnapshot, tuple[str, ...]]:
+    """Return the snapshot that a request goes on with, and the source's warnings if it was read.
 
     A snapshot that kept its contract is final. One that did not is read anew if the
-    source or the contract was mended since; if they cannot be read any more, it stays.
+    source or the contract was mended since; if the source is gone, it stays.
+
+    Raises:
+        AutoMLError: As `DataSources.open` and `ingest`.
     """
     from automl_assets.core.acceptance import is_accepted
 
-    snapshot = find_snapshot(accepted, store=store)
-    if snapshot is None or is_accepted(accepted, store=store):
-        return snapshot
+    known = find_snapshot(accepted, store=store)
+    if known is not None and is_accepted(accepted, store=store):
+        return known, ()
+    contract = read_contract(accepted.data, sources)
+    columns = [column for column in [accepted.request.split.column] if column is not None]
+    opened = ExitStack()
     try:
-        contract = read_contract(accepted.data, sources)
-        with sources.open(accepted.data) as source:
-            same = _is_of(snapshot, source.sha256(), source.state(), contract, store)
-    except (AutoMLError, OSError):
-        return snapshot
-    return snapshot if same else None
+        table = opened.enter_context(sources.open(accepted.data, columns=columns))
+    except (RequestError, SnapshotError):
+        if known is None:
+            raise
+        return known, ()
+    with opened:
+        snapshot = ingest(accepted, source=table, store=store, scratch=scratch, contract=contract)
+        return snapshot, table.warnings
 
 
 def ingest(

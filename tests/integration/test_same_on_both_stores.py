@@ -72,7 +72,7 @@ def run(settings: Settings) -> tuple[DataSnapshot, Split, EvaluationReport]:
             .resolve_job_def(TRAIN_JOB)
             .execute_in_process(instance=instance, partition_key=request.request_id)
         )
-    return tuple(  # pyright: ignore[reportReturnType]
+    return tuple(
         result.asset_value(name) for name in ("data_snapshot", "splits", "evaluation_report")
     )
 
@@ -87,7 +87,7 @@ def test_a_request_gives_the_same_on_both_stores(
         data_roots=str(tmp_path),
         lakefs_endpoint=lakefs.endpoint,
         lakefs_access_key_id=lakefs.access_key_id,
-        lakefs_secret_access_key=lakefs.secret_access_key,  # pyright: ignore[reportArgumentType]
+        lakefs_secret_access_key=lakefs.secret_access_key,
         lakefs_storage_namespace=lakefs.storage_namespace,
     )
 
@@ -120,7 +120,7 @@ def test_the_secret_is_in_no_file_of_the_home(
         data_roots=str(tmp_path),
         lakefs_endpoint=lakefs.endpoint,
         lakefs_access_key_id=lakefs.access_key_id,
-        lakefs_secret_access_key=lakefs.secret_access_key,  # pyright: ignore[reportArgumentType]
+        lakefs_secret_access_key=lakefs.secret_access_key,
         lakefs_storage_namespace=lakefs.storage_namespace,
     )
 

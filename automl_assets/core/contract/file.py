@@ -7,14 +7,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from automl_assets.core.contract.model import ColumnContract, DataContract
-from automl_assets.core.request.problems import Problem, RequestFileError, explain, find, known_loc
+from automl_assets.core.request.document import Document, at
+from automl_assets.core.request.problems import Problem, RequestFileError, explain
 from automl_assets.core.request.rules import did_you_mean
 from automl_assets.core.request.sections import Section
-from automl_assets.core.request.text import FORBIDDEN, shown
-from automl_assets.core.request.yaml import Node, describe, read_yaml
+from automl_assets.core.request.text import shown
+from automl_assets.core.request.yaml import Node
 
 MAX_BYTES = 1_000_000
-MAX_PROBLEMS = 500
 
 _EMPTY = "the file is empty; write at least apiVersion, kind and columns"
 _HEAD = {"apiVersion": "automl/v1", "kind": "DataContract"}
@@ -46,48 +46,14 @@ def parse_contract(text: str, *, filename: str) -> DataContract:
         people.yaml:5:44: columns.age.nulls.max: write a share from 0 to 1, or a percentage \
 such as 15%; found '120%'
     """
-    _refuse_unreadable(text, filename)
-    root, found = read_yaml(text)
-    problems = [_at(filename, item.line, item.column, item.message) for item in found]
-    if root is None or root.value is None:
-        raise RequestFileError(problems or [_at(filename, 1, 1, _EMPTY)])
-    if not isinstance(root.value, dict):
-        message = f"a contract is a mapping of keys; found {describe(root)}"
-        raise RequestFileError([*problems, _at(filename, root.line, root.column, message)])
-    plain = root.plain()
-    errors = _errors(plain)
-    if not problems and not errors:
-        return DataContract.model_validate(plain)
-    told = {(item.line, item.column) for item in problems}
-    for error in errors[:MAX_PROBLEMS]:
-        problem = _explain(error, root, filename)
-        node = find(root, known_loc(error["loc"], root)) or root
-        # What YAML misread was told already; what the schema says of the same place is noise.
-        if not told & {(problem.line, problem.column), (node.line, node.column)}:
-            problems.append(problem)
-    if len(errors) > MAX_PROBLEMS:
-        message = f"and {len(errors) - MAX_PROBLEMS} problems more"
-        problems.append(_at(filename, len(text.splitlines()) + 1, 1, message))
-    raise RequestFileError(problems)
-
-
-def _at(filename: str, line: int, column: int, message: str) -> Problem:
-    return Problem(filename=filename, line=line, column=column, path="", message=message)
-
-
-def _refuse_unreadable(text: str, filename: str) -> None:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         message = (
             f"a contract has at most {MAX_BYTES // 1000} kB; found {size / 1000:.0f} kB; "
             "leave out columns that need no rule"
         )
-        raise RequestFileError([_at(filename, 1, 1, message)])
-    if found := FORBIDDEN.search(text):
-        before = text[: found.start()]
-        column = len(before.rpartition("\n")[2]) + 1
-        message = f"the character U+{ord(found[0]):04X} is not allowed; remove it"
-        raise RequestFileError([_at(filename, before.count("\n") + 1, column, message)])
+        raise RequestFileError([at(filename, 1, 1, message)])
+    return DataContract.model_validate(_DOCUMENT.read(text, filename=filename))
 
 
 def _errors(plain: dict[str, Any]) -> list[ErrorDetails]:
@@ -153,3 +119,6 @@ def _section_at(loc: tuple[int | str, ...]) -> type[Section]:
 
 def _keys(section: type[Section]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
+
+
+_DOCUMENT = Document(what="a contract", empty=_EMPTY, errors=_errors, explain=_explain)

@@ -7,18 +7,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request.problems import Problem, RequestFileError, explain, find, known_loc
+from automl_assets.core.request.document import Document, after, at
+from automl_assets.core.request.problems import Problem, RequestFileError, explain
 from automl_assets.core.request.rules import RULE, UNSUPPORTED, Loc
-from automl_assets.core.request.text import FORBIDDEN
-from automl_assets.core.request.yaml import describe, read_yaml
 
 __all__ = ["MAX_BYTES", "Problem", "RequestFileError", "parse_request"]
 
 MAX_BYTES = 256 * 1024
 """Whoever reads a file reads one byte more, so that a larger one is refused and never cut."""
-
-MAX_PROBLEMS = 500
-"""More than anyone mends by hand; the rest is counted."""
 
 MAX_PASSES = 5
 
@@ -67,33 +63,9 @@ def parse_request(content: bytes | str, *, filename: str) -> TrainingRequest:
         churn.yaml:6:1: data.target: this key is required; found nothing; add it
         churn.yaml:6:25: unknown key 'targett'; did you mean 'target'?
     """
-    text = _decoded(content, filename)
-    root, found = read_yaml(text)
-    problems = [_at(filename, item.line, item.column, item.message) for item in found]
-    if root is None or root.value is None:
-        raise RequestFileError(problems or [_at(filename, 1, 1, _EMPTY)])
-    if not isinstance(root.value, dict):
-        message = f"a request is a mapping of keys; found {describe(root)}"
-        raise RequestFileError([*problems, _at(filename, root.line, root.column, message)])
-    plain = root.plain()
-    errors = _errors(plain)
-    if not problems and not errors:
-        return TrainingRequest.model_validate(plain)
-    # What YAML misread was told already; what the schema says of the same place is noise.
-    told = {(item.line, item.column) for item in problems}
-    for error in errors[:MAX_PROBLEMS]:
-        problem = explain(error, root, filename)
-        node = find(root, known_loc(error["loc"], root)) or root
-        if not told & {(problem.line, problem.column), (node.line, node.column)}:
-            problems.append(problem)
-    if len(errors) > MAX_PROBLEMS:
-        message = f"and {len(errors) - MAX_PROBLEMS} problems more"
-        problems.append(_at(filename, len(text.splitlines()) + 1, 1, message))
-    raise RequestFileError(problems)
-
-
-def _at(filename: str, line: int, column: int, message: str) -> Problem:
-    return Problem(filename=filename, line=line, column=column, path="", message=message)
+    return TrainingRequest.model_validate(
+        _DOCUMENT.read(_decoded(content, filename), filename=filename)
+    )
 
 
 def _decoded(content: bytes | str, filename: str) -> str:
@@ -104,23 +76,14 @@ def _decoded(content: bytes | str, filename: str) -> str:
             f"a request has at most {MAX_BYTES // 1024} kB; found {len(raw) / 1024:.0f} kB; "
             "name columns by patterns such as usage_*"
         )
-        raise RequestFileError([_at(filename, 1, 1, message)])
+        raise RequestFileError([at(filename, 1, 1, message)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8-sig", "replace")
         message = f"not UTF-8 text; found the byte 0x{raw[error.start]:02X}; save it as UTF-8"
-        raise RequestFileError([_after(before, filename, message)]) from error
-    if found := FORBIDDEN.search(text):
-        message = f"the character U+{ord(found[0]):04X} is not allowed; remove it"
-        raise RequestFileError([_after(text[: found.start()], filename, message)])
+        raise RequestFileError([after(before, filename, message)]) from error
     return text
-
-
-def _after(before: str, filename: str, message: str) -> Problem:
-    """Return a problem at the place that follows a piece of text."""
-    last_line = before.rpartition("\n")[2]
-    return _at(filename, before.count("\n") + 1, len(last_line) + 1, message)
 
 
 def _errors(plain: dict[str, Any]) -> list[ErrorDetails]:
@@ -196,3 +159,6 @@ def _holds(value: Any, step: Any) -> bool:
     if isinstance(value, list):
         return isinstance(step, int) and step < len(value)
     return isinstance(value, dict) and step in value
+
+
+_DOCUMENT = Document(what="a request", empty=_EMPTY, errors=_errors, explain=explain)
