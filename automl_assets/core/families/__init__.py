@@ -3,15 +3,38 @@
 from functools import cache
 
 from automl_assets.core.families._base import (
+    Choice,
+    DataShape,
+    Dimension,
     Encoded,
     FitOptions,
     FittedModel,
+    Integer,
+    Limit,
     ModelFamily,
+    Param,
     Params,
+    Real,
+    Structure,
 )
 from automl_assets.core.plugins import load_plugins
 
-__all__ = ["Encoded", "FitOptions", "FittedModel", "ModelFamily", "Params", "load_families"]
+__all__ = [
+    "Choice",
+    "DataShape",
+    "Dimension",
+    "Encoded",
+    "FitOptions",
+    "FittedModel",
+    "Integer",
+    "Limit",
+    "ModelFamily",
+    "Param",
+    "Params",
+    "Real",
+    "Structure",
+    "load_families",
+]
 
 
 @cache

@@ -1,18 +1,50 @@
 """What a model family is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy as np
-    import optuna
 
     from automl_assets.core.values import TaskType
 
-Params = dict[str, float | int | str | bool | None]
+Param = float | int | str | bool | None
+Params = dict[str, Param]
+Limit = Literal["monotonic", "interactions", "max_depth", "max_leaves", "max_trees"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real:
+    """A hyperparameter that is a number between `low` and `high`, both inclusive."""
+
+    low: float
+    high: float
+    log: bool = False
+    kind: Literal["real"] = "real"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integer:
+    """A hyperparameter that is a whole number between `low` and `high`, both inclusive."""
+
+    low: int
+    high: int
+    log: bool = False
+    kind: Literal["integer"] = "integer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A hyperparameter that is one of a few values."""
+
+    values: tuple[Param, ...]
+    kind: Literal["choice"] = "choice"
+
+
+Dimension = Real | Integer | Choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +70,65 @@ class Encoded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataShape:
+    """How much there is to learn from, for search spaces and cost models.
+
+    Attributes:
+        n_rows: Rows that a fit sees.
+        n_levels: As in `Encoded`; its length is the number of features.
+        n_classes: Number of classes; 0 for regression.
+    """
+
+    n_rows: int
+    n_levels: tuple[int, ...]
+    n_classes: int
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.n_levels)
+
+    @property
+    def n_outputs(self) -> int:
+        """Trees, or rows of coefficients, of one step: the classes of a multiclass task, else 1."""
+        return self.n_classes if self.n_classes > 2 else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """What the shape of a model must obey, whatever its hyperparameters say.
+
+    Attributes:
+        monotonic: For each feature 1 (the prediction never falls as it grows),
+            -1 (never rises) or 0; empty if no feature is bound. Of a binary task
+            it is the probability of the last class that is bound.
+        interactions: Sets of features; two features may act together only
+            inside one set. Empty: all may.
+        max_depth: Most splits on the way from a root to a leaf.
+        max_leaves: Most leaves of a tree.
+        max_trees: Most trees, those of all classes together.
+    """
+
+    monotonic: tuple[int, ...] = ()
+    interactions: tuple[tuple[int, ...], ...] = ()
+    max_depth: int | None = None
+    max_leaves: int | None = None
+    max_trees: int | None = None
+
+    @property
+    def asked(self) -> frozenset[Limit]:
+        """Names of the limits that are set."""
+        limits: tuple[Limit, ...] = (
+            "monotonic",
+            "interactions",
+            "max_depth",
+            "max_leaves",
+            "max_trees",
+        )
+        return frozenset(name for name in limits if getattr(self, name) not in ((), None))
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitOptions:
     """How to fit, apart from hyperparameters.
 
@@ -48,6 +139,10 @@ class FitOptions:
         n_threads: Threads the fit may use.
         should_stop: Asked between iterations; True ends the fit with the model
             so far. Families without iterations ignore it, and may be killed.
+        structure: What the model's shape must obey.
+        n_iterations: Exactly so many iterations, without early stopping: to fit
+            again what an earlier fit found. Families without iterations ignore it.
+        use_gpu: Fit on a graphics processor; only for families with `gpu`.
     """
 
     task_type: "TaskType"
@@ -55,12 +150,22 @@ class FitOptions:
     seed: int
     n_threads: int = 1
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    structure: Structure = Structure()
+    n_iterations: int | None = None
+    use_gpu: bool = False
 
 
 class FittedModel(ABC):
-    """A trained model of one family."""
+    """A trained model of one family.
+
+    Attributes:
+        n_iterations: Trees or steps that the model holds; None where it has none.
+        curve: (iteration, validation loss) pairs, at most `CURVE_POINTS`; empty where the
+            fit had no iterations or no validation rows.
+    """
 
     n_iterations: int | None = None
+    curve: tuple[tuple[int, float], ...] = ()
 
     @abstractmethod
     def predict(self, X: "np.ndarray") -> "np.ndarray":
@@ -69,6 +174,24 @@ class FittedModel(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the model into an existing folder, in a format that runs no code when read."""
+
+
+CURVE_POINTS = 50
+
+
+def thinned_curve(losses: "list[float]") -> tuple[tuple[int, float], ...]:
+    """Return (iteration, loss) pairs, counted from 1, evenly thinned; the last one is kept.
+
+    Examples:
+        >>> thinned_curve([0.5, 0.4])
+        ((1, 0.5), (2, 0.4))
+    """
+    n = len(losses)
+    step = -(-n // CURVE_POINTS) if n else 1
+    kept = sorted({*range(0, n, step), n - 1} - {-1})
+    if len(kept) > CURVE_POINTS:
+        kept.pop(-2)
+    return tuple((index + 1, float(losses[index])) for index in kept)
 
 
 class ModelFamily(ABC):
@@ -85,32 +208,56 @@ class ModelFamily(ABC):
         summary: One line for people.
         requirements: Distributions that a prediction needs, by name; their
             installed versions are pinned with the registered model.
-        relative_cost: Time of a default fit, LightGBM's being 1; cheap ones are tried first.
+        parameters: Every hyperparameter that a request may fix or search, with
+            all values that the family accepts.
+        honours: Limits of a `Structure` that `fit` obeys; where a request asks for
+            another one, the family is left out.
+        interpretable: Whether a person can read the whole model.
+        gpu: Whether it can fit on a graphics processor.
+        by_default: Whether a search without `model.families` tries it.
     """
 
     name: str
     task_types: "frozenset[TaskType]"
     summary: str
     requirements: tuple[str, ...]
-    relative_cost: float
+    parameters: ClassVar[Mapping[str, Dimension]]
+    honours: frozenset[Limit] = frozenset()
+    interpretable: bool = False
+    gpu: bool = False
+    by_default: bool = True
 
     @abstractmethod
     def default_params(self) -> Params:
         """Hyperparameters of the first trial: the library's own, or what practice found better."""
 
     @abstractmethod
-    def suggest(self, trial: "optuna.Trial") -> Params:
-        """Draw hyperparameters; every name carries the prefix `<family>.`.
+    def space(self, shape: DataShape) -> dict[str, Dimension]:
+        """Return what is searched by default, by bare name.
 
-        Returns:
-            The drawn values by bare name, without the prefix.
+        It is some of `parameters`, in ranges that are worth their time for data of this shape.
         """
 
     @abstractmethod
+    def expected_seconds(self, shape: DataShape, params: Params) -> float:
+        """Return about how many CPU seconds a fit takes on one core of about 3 GHz.
+
+        The search corrects it by what it has seen of this family; so what counts
+        is how it grows with rows, features, classes and hyperparameters.
+        """
+
+    def expected_bytes(self, shape: DataShape, params: Params) -> int:
+        """Return about how much memory a fit takes, beside the matrix that all fits share."""
+        return 8 * shape.n_rows * shape.n_features
+
+    @abstractmethod
     def fit(
-        self, train: Encoded, validation: Encoded, params: Params, options: FitOptions
+        self, train: Encoded, validation: Encoded | None, params: Params, options: FitOptions
     ) -> FittedModel:
-        """Fit on `train`; `validation` may only decide when to stop."""
+        """Fit on `train`; `validation` may only decide when to stop.
+
+        Without `validation`, or with `options.n_iterations`, there is no early stopping.
+        """
 
     @abstractmethod
     def load(self, folder: Path, options: dict[str, Any]) -> FittedModel:
