@@ -85,6 +85,11 @@ def test_the_canonical_form_holds_only_what_differs_from_the_defaults() -> None:
             {"data": {"time": "t", "rows": {"from": "2024-01-01T00:00:00Z"}}},
         ),
         ({"task": {}, "resources": {"gpu": 0}}, {}),
+        ({"constraints": {}, "model": {"preprocessing": {}}}, {}),
+        (
+            {"model": {"interactions": [["b", "a"], ["c"]]}},
+            {"model": {"interactions": [["c"], ["a", "b"], ["b", "a"]]}},
+        ),
     ],
 )
 def test_equal_meanings_have_equal_digests(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -207,14 +212,6 @@ def test_times_with_a_zone_are_kept_in_utc() -> None:
             r"metric 'log_loss' is not a regression metric \(it belongs to binary and multiclass\)",
         ),
         ({"model": {"families": ["linear", "linear"]}}, "'linear' is listed twice"),
-        (
-            {"model": {"search": {"linear.C": {"low": 0, "high": 1, "log": True}}}},
-            "above 0 if 'log' is true",
-        ),
-        (
-            {"model": {"families": ["linear"], "fix": {"catboost.depth": 6}}},
-            r"'catboost.depth' constrains 'catboost', which is not in families \[linear\]",
-        ),
     ],
 )
 def test_a_broken_rule_is_told(sections: dict[str, Any], message: str) -> None:
@@ -269,21 +266,10 @@ def test_excluding_the_target_is_fine() -> None:
 
 UNSUPPORTED: dict[str, Any] = {
     "data.privacy.k_anonymity": 20,
-    "task.cost": {"false_positive": 4, "false_negative": 60},
-    "model.fix": {"catboost.depth": 6},
-    "model.search": {"catboost.depth": {"low": 1, "high": 6}},
-    "model.monotonic": {"age": "increasing"},
-    "model.preprocessing": {},
-    "model.calibration": "isotonic",
-    "search.sampler": "grid",
     "search.select": "simplest_of_tied",
-    "constraints": {"p99_latency_ms": {"max": 15}},
     "slices": ["region"],
     "robustness": {"jitter": "2%"},
     "explain": {"global": "permutation"},
-    "resources.cpu": 8,
-    "resources.memory": "32Gi",
-    "resources.gpu": 1,
     "resources.max_cost": "25 EUR",
     "approval": {"required": ["model_risk"], "expires": "30d"},
     "deploy": {"target": "churn-api", "as": "challenger", "traffic": "10%"},
@@ -336,9 +322,9 @@ def test_the_schema_names_its_dialect_and_forbids_unknown_keys() -> None:
 def test_the_schema_says_what_is_not_supported_yet() -> None:
     schema = request_json_schema()
 
-    assert "Not supported yet" in schema["properties"]["constraints"]["description"]
-    sampler = schema["$defs"]["Search"]["properties"]["sampler"]["description"]
-    assert "Not supported yet (grid): use tpe or random." in sampler
+    assert "Not supported yet" in schema["properties"]["robustness"]["description"]
+    select = schema["$defs"]["Search"]["properties"]["select"]["description"]
+    assert "Not supported yet (simplest_of_tied): use best." in select
     nested = schema["$defs"]["Privacy"]["properties"]["k_anonymity"]["description"]
     assert "Not supported yet" in nested
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_assets.core.errors import RequestError
+from automl_assets.core.families import load_families
 from automl_assets.core.request.file import MAX_BYTES, RequestFileError, parse_request
 
 HEAD = """\
@@ -27,6 +28,7 @@ data:
   target: churned
 """
 GOOD = HEAD + DATA
+FAMILIES = ", ".join(load_families())
 
 
 def messages(content: bytes | str) -> list[str]:
@@ -93,8 +95,8 @@ def test_the_error_is_a_request_error_with_places() -> None:
         (
             GOOD + "model:\n  families: [linear, catbost]\n",
             [
-                "churn.yaml:10:22: model.families.1: 'catbost' is not one of catboost, lightgbm, "
-                "linear; did you mean 'catboost'?"
+                f"churn.yaml:10:22: model.families.1: 'catbost' is not one of {FAMILIES}; did you "
+                "mean 'catboost'?"
             ],
         ),
         (
@@ -135,11 +137,10 @@ def test_the_error_is_a_request_error_with_places() -> None:
             ],
         ),
         (
-            GOOD + "model: {families: [linear], fix: {xgboost.depth: 6}}\n",
+            GOOD + "model: {families: [linear], fix: {xgboost.max_depth: 6}}\n",
             [
-                "churn.yaml:9:1: model: 'xgboost.depth' constrains 'xgboost', which is not in "
-                "families [linear]",
-                "churn.yaml:9:29: not supported yet: model.fix; remove the key",
+                "churn.yaml:9:1: model: 'xgboost.max_depth' constrains 'xgboost', which is not in "
+                "families [linear]; name it under model.families or remove the key",
             ],
         ),
         (
@@ -214,6 +215,17 @@ def test_a_mistake_is_told_with_its_place_and_cure(text: str, expected: list[str
         ("model: {families: linear}", "must be a list; found 'linear'; put it in square brackets"),
         ("model: {families: []}", "must have at least 1 entries; found an empty list"),
         ("model: {fix: {depth: 6}}", "write family.parameter, such as catboost.depth; found 'd"),
+        ("model: {max_depth: 0}", "model.max_depth: must be at least 1; found 0"),
+        ("model: {interactions: [a]}", "model.interactions.0: must be a list; found 'a'; put it"),
+        ("model: {interactions: [[a, a]]}", "a set names a column once; found 'a' twice"),
+        ("model: {monotonic: {a: up}}", "must be 'increasing' or 'decreasing'; found 'up'"),
+        ("resources: {memory: 32 GB}", "write a size like 512Mi or 32Gi; found '32 GB'"),
+        ("search: {ensemble: gredy}", "must be 'greedy' or 'none'; found 'gredy'; did you mean"),
+        (
+            "constraints: {p99_latency_ms: {max: 5, batch: 1000000}}",
+            "constraints.p99_latency_ms.batch: must be at most 100000; found 1000000",
+        ),
+        ("constraints: {model_size_mb: {}}", "model_size_mb.max: this key is required"),
         ("2020: x", "a key must be text; found 2020, a number; write '2020' in quotes"),
         ("? [a]: b", "a key must be text; found a list or a mapping"),
         ("? [a]\n: b", "a key must be text; found a list or a mapping"),
@@ -260,8 +272,8 @@ def test_all_problems_are_told_at_once() -> None:
         + "  time: day\n  rows: {from: 2027-01-01, until: 2026-01-01}\n"
         + "split: {strategy: random}\n"
         + "task: {metric: rmsee}\n"
-        + "model: {families: [5, catbost], calibration: isotonic}\n"
-        + "search: {time_limit: long, sampler: grid}\n"
+        + "model: {families: [5, catbost], max_leaves: 1}\n"
+        + "search: {time_limit: long, select: simplest_of_tied}\n"
         + "robustness: {jitter: 7}\n"
     )
 

@@ -9,9 +9,8 @@ from pydantic_core import ErrorDetails
 from automl_assets.core.contract.model import ColumnContract, DataContract
 from automl_assets.core.request.document import Document, at
 from automl_assets.core.request.problems import Problem, RequestFileError, explain
-from automl_assets.core.request.rules import did_you_mean
 from automl_assets.core.request.sections import Section
-from automl_assets.core.request.text import shown
+from automl_assets.core.request.text import did_you_mean, shown
 from automl_assets.core.request.yaml import Node
 
 MAX_BYTES = 1_000_000

@@ -9,9 +9,8 @@ from pydantic_core import InitErrorDetails, ValidationError
 
 from automl_assets.core.contract.numbers import Bound, Key, Pattern
 from automl_assets.core.request.numbers import HUMAN, Duration, Number, Scalar, Share, Switch
-from automl_assets.core.request.rules import Loc
 from automl_assets.core.request.sections import Section
-from automl_assets.core.request.text import Column, Prose, problem, shown
+from automl_assets.core.request.text import Column, Loc, Prose, problem, shown
 from automl_assets.core.request.yaml import write_yaml
 from automl_assets.core.values import QUANTILES
 

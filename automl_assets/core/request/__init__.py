@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import InitErrorDetails, ValidationError
 
 from automl_assets.core.request.numbers import HUMAN, Seed
@@ -72,6 +72,12 @@ class TrainingRequest(Section):
     monitor: Monitor | None = Field(default=None, description="How it is watched.")
     version: Version | None = Field(default=None, description="How its version is counted.")
 
+    @field_validator("constraints")
+    @classmethod
+    def _without_limits_is_none(cls, constraints: Constraints | None) -> Constraints | None:
+        # Equal meanings have one canonical form.
+        return None if constraints == Constraints.model_construct() else constraints
+
     @model_validator(mode="after")
     def _keep_the_rules(self) -> Self:
         findings = [
@@ -118,6 +124,17 @@ class TrainingRequest(Section):
         """The seed of the row sample: its own, or that of the request."""
         seed = self.data.rows.sample.seed
         return self.seed if seed is None else seed
+
+    @property
+    def may_combine(self) -> bool:
+        """Whether the final model may consist of several candidates.
+
+        An ensemble of readable models is not readable, its trees add up, and an average
+        of probabilities lets all columns act together.
+        """
+        model = self.model
+        bound = model.interpretable_only or model.max_trees is not None or model.interactions
+        return self.search.ensemble == "greedy" and not bound
 
     def to_yaml(self) -> str:
         """Return a request file for people, which reads back as this very request."""

@@ -9,7 +9,8 @@ from pydantic_core import ErrorDetails
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.document import Document, after, at
 from automl_assets.core.request.problems import Problem, RequestFileError, explain
-from automl_assets.core.request.rules import RULE, UNSUPPORTED, Loc
+from automl_assets.core.request.rules import RULE, UNSUPPORTED
+from automl_assets.core.request.text import Loc
 
 __all__ = ["MAX_BYTES", "Problem", "RequestFileError", "parse_request"]
 

@@ -9,9 +9,9 @@ from pydantic_core import ErrorDetails
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.request.rules import UNSUPPORTED, Loc, did_you_mean, field_named
+from automl_assets.core.request.rules import UNSUPPORTED, field_named
 from automl_assets.core.request.sections import Section
-from automl_assets.core.request.text import shown
+from automl_assets.core.request.text import Loc, did_you_mean, shown
 from automl_assets.core.request.yaml import Node, describe
 
 

@@ -1,6 +1,6 @@
 """The sections about what happens to a model after the search: limits, checks, release, service."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,18 @@ from automl_assets.core.request.numbers import (
 from automl_assets.core.request.sections import MetricName, Section
 from automl_assets.core.request.text import Column, Memory, Money, Name, Owner
 
+BatchRows = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]
+
+_BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
 
 class LatencyLimit(Section):
     """Limit of the 99th percentile of the latency."""
 
     max: Positive = Field(description="Milliseconds.")
-    batch: Count = Field(default=1, description="Rows of one call.")
-    threads: Count = Field(default=1, description="Threads of one call.")
+    batch: BatchRows = Field(default=1, description="Rows of one call.")
+    threads: Threads = Field(default=1, description="Threads of one call.")
 
 
 class UpperLimit(Section):
@@ -83,13 +88,20 @@ class Explain(Section):
 class Resources(Section):
     """What a run may use."""
 
-    cpu: Count | None = Field(default=None, description="Cores.")
+    cpu: Count | None = Field(default=None, le=100_000, description="Cores.")
     memory: Memory | None = Field(default=None, description="Memory such as 32Gi.")
     gpu: int = Field(default=0, strict=True, ge=0, le=1024, description="Graphics processors.")
     priority: Literal["low", "normal", "high"] = Field(
         default="normal", description="Place in the queue."
     )
     max_cost: Money | None = Field(default=None, description="Largest cost, such as 25 EUR.")
+
+    @property
+    def memory_mb(self) -> float | None:
+        """Memory in units of a million bytes; None if none is asked for."""
+        if self.memory is None:
+            return None
+        return int(self.memory[:-2]) * _BYTES[self.memory[-2:]] / 1e6
 
 
 class Approval(Section):

@@ -1,12 +1,12 @@
 """The sections of a training request, one frozen model each.
 
 Here is only the shape: keys, types, bounds, defaults. What must hold between
-keys, and what this version does not act on yet, is in `request_rules`.
+keys, and what this version does not act on yet, is in `rules`.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from automl_assets.core.request.numbers import (
     Amount,
@@ -19,7 +19,16 @@ from automl_assets.core.request.numbers import (
     Seed,
     Switch,
 )
-from automl_assets.core.request.text import Column, Currency, Line, Name, Parameter, Sha256
+from automl_assets.core.request.text import (
+    Column,
+    Currency,
+    Line,
+    Name,
+    Parameter,
+    Sha256,
+    problem,
+    shown,
+)
 
 Family = Column
 Folds = Annotated[int, Field(strict=True, ge=2, le=20)]
@@ -232,6 +241,18 @@ class Preprocessing(Section):
     )
 
 
+def _as_sets(groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """Return sets of columns in one spelling: their order has no meaning."""
+    for columns in groups:
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise problem("sets", f"a set names a column once; found {shown(twice)} twice")
+    return tuple(sorted({tuple(sorted(columns)) for columns in groups}))
+
+
+ColumnSet = Annotated[tuple[Column, ...], Field(min_length=1, max_length=5000)]
+
+
 class Model(Section):
     """Which models may be built."""
 
@@ -239,7 +260,7 @@ class Model(Section):
         default=None,
         min_length=1,
         max_length=50,
-        description="Model families to try. Default: every known one.",
+        description="Model families to try. Default: those that suit most data.",
     )
     fix: dict[Parameter, Scalar] = Field(
         default={}, description="Hyperparameters with a fixed value."
@@ -247,11 +268,28 @@ class Model(Section):
     search: dict[Parameter, Range] = Field(
         default={}, description="Bounds that replace a family's own."
     )
+    max_depth: Count | None = Field(
+        default=None, le=1000, description="Most splits from the root of a tree to a leaf."
+    )
+    max_leaves: Count | None = Field(default=None, ge=2, description="Most leaves of a tree.")
+    max_trees: Count | None = Field(
+        default=None, description="Most trees of the model, those of all classes together."
+    )
     monotonic: dict[Column, Literal["increasing", "decreasing"]] = Field(
         default={}, description="Features whose effect has one direction."
     )
-    preprocessing: Preprocessing | None = Field(
-        default=None, description="What happens to features before the fit."
+    interactions: Annotated[tuple[ColumnSet, ...], AfterValidator(_as_sets)] = Field(
+        default=(),
+        max_length=1000,
+        description="Sets of columns: two columns may act together only inside one set, and a "
+        "column in no set acts alone.",
+    )
+    interpretable_only: Switch = Field(
+        default=False, description="Try only families whose models a person can read."
+    )
+    preprocessing: Preprocessing = Field(
+        default=Preprocessing.model_construct(),
+        description="What happens to features before the fit.",
     )
     calibration: Literal["isotonic", "sigmoid", "temperature", "none"] = Field(
         default="none", description="How probabilities are calibrated."
@@ -267,8 +305,8 @@ class Search(Section):
     n_trials: Count | None = Field(
         default=None,
         le=100_000,
-        description="Number of trials. With one worker such a search proposes the same trials "
-        "in every run.",
+        description="Number of trials. With one worker, the default without time_limit, every "
+        "run proposes the same trials.",
     )
     time_limit: Duration | None = Field(
         default=None,
@@ -278,10 +316,14 @@ class Search(Section):
     workers: Count | None = Field(
         default=None,
         le=1024,
-        description="Trials at the same time. Default: 4, or fewer if the operator allows fewer.",
+        description="Trials at the same time. Default: 4, or fewer if the operator allows fewer; "
+        "1 without a time limit.",
     )
     select: Literal["best", "simplest_of_tied"] = Field(
         default="best", description="Which of the best candidates wins."
+    )
+    ensemble: Literal["greedy", "none"] = Field(
+        default="greedy", description="Whether the best candidates are combined into one model."
     )
 
     @property

@@ -1,8 +1,10 @@
 """The kinds of text that a request file holds: names, columns, amounts."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -15,6 +17,9 @@ FORBIDDEN_CHARACTERS = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
     r"\ufeff\ufffe\uffff\ud800-\udfff"
 )
+Loc = tuple[str | int, ...]
+"""Where something stands in a request: keys, and positions in lists."""
+
 FORBIDDEN = re.compile(f"[{FORBIDDEN_CHARACTERS}]")
 
 
@@ -32,6 +37,17 @@ def shown(value: object) -> str:
     """Return a value as messages show it: quoted, and cut to a readable length."""
     text = str(value) if isinstance(value, int | float | date) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean '…'?`, or nothing if no known word is near.
+
+    Examples:
+        >>> did_you_mean("catbost", ["catboost", "linear"])
+        "; did you mean 'catboost'?"
+    """
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @dataclass(frozen=True)
