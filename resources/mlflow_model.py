@@ -24,16 +24,16 @@ _SERVED_CODE = ("core", "serving")
 _COMMON = ("numpy", "pandas", "polars", "pyarrow", "pydantic", "pyyaml")
 
 
-def requirements(family: str) -> list[str]:
-    """Return the installed versions of what a prediction imports.
+def requirements(*families: str) -> list[str]:
+    """Return the installed versions of what a prediction with these families imports.
 
     Examples:
         >>> [pin.partition("==")[0] for pin in requirements("catboost")]
         ['numpy', 'pandas', 'polars', 'pyarrow', 'pydantic', 'pyyaml', 'catboost']
     """
-    return [
-        f"{name}=={version(name)}" for name in (*_COMMON, *load_families()[family].requirements)
-    ]
+    plugins = load_families()
+    needed = (name for family in families for name in plugins[family].requirements)
+    return [f"{name}=={version(name)}" for name in dict.fromkeys((*_COMMON, *needed))]
 
 
 def _signature(manifest: PackageManifest, preprocessing: Preprocessing) -> "ModelSignature":
@@ -106,9 +106,12 @@ def write_mlflow_model(
         input_example=input_example.with_columns(
             pl.selectors.temporal().cast(pl.String)
         ).to_pandas(),
-        pip_requirements=requirements(manifest.family),
+        pip_requirements=requirements(*manifest.families),
         metadata={
             "family": manifest.family,
+            "families": list(manifest.families),
+            "calibration": manifest.calibration,
+            "threshold": manifest.threshold,
             "task_type": manifest.task_type,
             "columns": {column.name: column.dtype for column in preprocessing.columns},
         },

@@ -2,7 +2,8 @@
 
     model.json            manifest: what the model is, and the SHA-256 of every other file
     preprocessing.json    from raw columns to the matrix
-    model/                the family's own files
+    calibration.json      from the model's probabilities to those that are given out, if any
+    model/                the family's own files, or those of an ensemble (`core.composite`)
 
 The SHA-256 of `model.json` names the package. Parsers of model files trust
 their input (of 400 damaged `.cbm` files 254 loaded silently and 7 crashed the
@@ -14,6 +15,8 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
+from automl_assets.core.calibration import Calibration, CalibrationKind
+from automl_assets.core.composite import CompositeModel
 from automl_assets.core.encoding import Preprocessing
 from automl_assets.core.errors import SnapshotError
 from automl_assets.core.families import FittedModel, Params
@@ -22,14 +25,31 @@ from automl_assets.core.values import TaskType, Value
 
 MANIFEST = "model.json"
 PREPROCESSING = "preprocessing.json"
+CALIBRATION = "calibration.json"
 MODEL_FOLDER = "model"
+
+
+class PackageMember(Value):
+    """One model of an ensemble, its share, and the folder of its files."""
+
+    family: str
+    weight: float
+    folder: str
 
 
 class PackageManifest(Value):
     """What a model is.
 
+    A package written before a field existed has its default, and predicts as it did.
+
     Attributes:
+        family: The model's family, or a name for an ensemble.
+        params: Hyperparameters, or those of the ensemble's first member.
         classes: As in `TableProfile.classes`; empty for regression.
+        members: Models of an ensemble; empty where `family` names the one model.
+        calibration: How probabilities are mapped; None: they are the model's own.
+        threshold: Probability from which a binary model says yes; None: the most
+            probable class is predicted.
         files: SHA-256 of every file of the package but the manifest, by relative path.
     """
 
@@ -40,7 +60,24 @@ class PackageManifest(Value):
     classes: tuple[str, ...]
     target: str
     n_iterations: int | None
+    members: tuple[PackageMember, ...] = ()
+    calibration: CalibrationKind | None = None
+    threshold: float | None = None
     files: dict[str, str]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families whose code a prediction needs, each once."""
+        return tuple(dict.fromkeys(item.family for item in self.members)) or (self.family,)
+
+
+def _members(model: FittedModel) -> tuple[PackageMember, ...]:
+    if not isinstance(model, CompositeModel):
+        return ()
+    return tuple(
+        PackageMember(family=item.family, weight=item.weight, folder=f"{MODEL_FOLDER}/{index}")
+        for index, item in enumerate(model.members)
+    )
 
 
 def write_package(
@@ -53,11 +90,16 @@ def write_package(
     task_type: TaskType,
     classes: tuple[str, ...],
     target: str,
+    calibration: Calibration | None = None,
+    threshold: float | None = None,
 ) -> str:
     """Write a package; it appears under `folder` whole or not at all.
 
     Args:
         folder: Final place. An earlier package there is replaced.
+        model: A model of `family`, or a `CompositeModel`; then `family` is a name for people.
+        calibration: Applied to the model's probabilities.
+        threshold: Probability from which a binary model says yes, after calibration.
 
     Returns:
         SHA-256 of the manifest.
@@ -68,6 +110,8 @@ def write_package(
         (scratch / MODEL_FOLDER).mkdir()
         model.save(scratch / MODEL_FOLDER)
         (scratch / PREPROCESSING).write_text(preprocessing.model_dump_json())
+        if calibration is not None:
+            (scratch / CALIBRATION).write_text(calibration.model_dump_json())
         files = sorted(path for path in scratch.rglob("*") if path.is_file())
         manifest = PackageManifest(
             family=family,
@@ -76,6 +120,9 @@ def write_package(
             classes=classes,
             target=target,
             n_iterations=model.n_iterations,
+            members=_members(model),
+            calibration=calibration.kind if calibration else None,
+            threshold=threshold,
             files={path.relative_to(scratch).as_posix(): sha256_file(path) for path in files},
         )
         content = manifest.model_dump_json(indent=1).encode()
@@ -122,7 +169,7 @@ def verify_package(folder: Path, *, sha256: str | None = None) -> PackageManifes
     found = {
         path.relative_to(folder).as_posix(): path
         for path in folder.rglob("*")
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path != folder / MANIFEST
     }
     wrong = sorted(set(found) ^ set(manifest.files))
     wrong += [name for name in found if sha256_file(found[name]) != manifest.files.get(name)]

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from automl_assets.core.calibration import Calibration, read_calibration
+from automl_assets.core.composite import load_composite
 from automl_assets.core.encoding import Preprocessing, encode
 from automl_assets.core.families import FittedModel, load_families
 from automl_assets.core.package import (
+    CALIBRATION,
     MODEL_FOLDER,
     PREPROCESSING,
     PackageManifest,
@@ -33,18 +36,24 @@ class Predictor:
         manifest: What the model is.
         preprocessing: As fitted on the train part.
         model: The trained model.
+        calibration: From the model's probabilities to those that are given out.
     """
 
     def __init__(
-        self, manifest: PackageManifest, preprocessing: Preprocessing, model: FittedModel
+        self,
+        manifest: PackageManifest,
+        preprocessing: Preprocessing,
+        model: FittedModel,
+        calibration: Calibration | None = None,
     ) -> None:
         self.manifest = manifest
         self.preprocessing = preprocessing
         self.model = model
+        self.calibration = calibration
 
     @property
     def family(self) -> str:
-        """Name of the model family."""
+        """Name of the model family, or of the ensemble."""
         return self.manifest.family
 
     @property
@@ -64,7 +73,23 @@ class Predictor:
         if frame.height == 0:
             n_classes = len(self.manifest.classes)
             return np.empty((0, n_classes) if n_classes else 0)
-        return self.model.predict(encode(frame, self.preprocessing))
+        return self.predict_matrix(encode(frame, self.preprocessing))
+
+    def predict_matrix(self, X: np.ndarray) -> np.ndarray:
+        """Return what `predict_array` does, of rows that are encoded already; at least one."""
+        prediction = self.model.predict(X)
+        return prediction if self.calibration is None else self.calibration.apply(prediction)
+
+    def decide(self, prediction: np.ndarray) -> np.ndarray:
+        """Return the class code of each row of probabilities.
+
+        It is the most probable class, the lower code of equal ones; of a binary task
+        with a threshold the last class where its probability reaches that.
+        """
+        threshold = self.manifest.threshold
+        if threshold is None:
+            return prediction.argmax(axis=1)
+        return (prediction[:, -1] >= threshold).astype(np.intp)
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Predict raw rows.
@@ -80,27 +105,38 @@ class Predictor:
         classes = self.manifest.classes
         if not classes:
             return pl.DataFrame({"prediction": array}, schema={"prediction": pl.Float64})
-        labels = pl.Series("prediction", classes, dtype=pl.String).gather(array.argmax(axis=1))
+        labels = pl.Series("prediction", classes, dtype=pl.String).gather(self.decide(array))
         probabilities = {f"probability_{name}": array[:, i] for i, name in enumerate(classes)}
         return pl.DataFrame([labels]).with_columns(
             *(pl.Series(name, values, dtype=pl.Float64) for name, values in probabilities.items())
         )
 
 
-def load_predictor(folder: Path, *, sha256: str | None = None) -> Predictor:
+def load_predictor(folder: Path, *, sha256: str | None = None, n_threads: int = 1) -> Predictor:
     """Load a model package after every file's digest was verified.
 
     Args:
         folder: The package.
         sha256: Expected digest of the manifest, where it is known.
+        n_threads: Threads of one prediction, for families that can use more than one.
 
     Raises:
         SnapshotError: A file is missing, changed, or was added.
     """
     manifest = verify_package(folder, sha256=sha256)
     preprocessing = Preprocessing.model_validate_json((folder / PREPROCESSING).read_bytes())
-    model = load_families()[manifest.family].load(
-        folder / MODEL_FOLDER,
-        {"task_type": manifest.task_type, "n_classes": len(manifest.classes)},
+    calibration = (
+        read_calibration((folder / CALIBRATION).read_bytes()) if manifest.calibration else None
     )
-    return Predictor(manifest, preprocessing, model)
+    return Predictor(manifest, preprocessing, _load_model(manifest, folder, n_threads), calibration)
+
+
+def _load_model(manifest: PackageManifest, folder: Path, n_threads: int) -> FittedModel:
+    options = {
+        "task_type": manifest.task_type,
+        "n_classes": len(manifest.classes),
+        "n_threads": n_threads,
+    }
+    if manifest.members:
+        return load_composite(folder / MODEL_FOLDER, options)
+    return load_families()[manifest.family].load(folder / MODEL_FOLDER, options)

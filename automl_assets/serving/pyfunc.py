@@ -71,10 +71,15 @@ class PyfuncModel:
         return self._predictor.predict(frame).to_pandas().set_index(model_input.index)
 
 
-def _load_pyfunc(data_path: str) -> PyfuncModel:
+def _load_pyfunc(data_path: str, model_config: dict[str, Any] | None = None) -> PyfuncModel:
     """Load a model package; MLflow finds this function by its name.
+
+    Args:
+        model_config: What `mlflow.pyfunc.load_model` was given: `n_threads`, the threads
+            of one prediction. One by default: a server answers many requests at once.
 
     Raises:
         SnapshotError: A file of the package is missing, changed, or was added.
     """
-    return PyfuncModel(load_predictor(Path(data_path)))
+    n_threads = int((model_config or {}).get("n_threads", 1))
+    return PyfuncModel(load_predictor(Path(data_path), n_threads=n_threads))
