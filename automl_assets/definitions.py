@@ -1,5 +1,8 @@
 """The composition root: the only module that knows assets and adapters."""
 
+import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -8,6 +11,7 @@ from automl_assets.assets import data, evaluation, intake, release, search
 from automl_assets.assets.submission import submit_request
 from automl_assets.checks.data import data_contract, split_comparison
 from automl_assets.core.ports import Progress, SnapshotStore
+from automl_assets.core.search.budget import Stopwatch
 from automl_assets.core.search.plan import SearchStatus
 from automl_assets.sensors.new_data import new_data
 from automl_assets.sensors.requests import request_files
@@ -16,6 +20,7 @@ from resources.data_sources import ConfiguredDataSources
 from resources.model_registry import MlflowModelRegistry
 from resources.request_store import RequestStore
 from resources.search_runner.local import LocalSearchRunner
+from resources.search_tracking import MlflowSearchTracker
 from resources.snapshot_store.embedded import EmbeddedSnapshotStore
 from resources.snapshot_store.lakefs import LakeFSSnapshotStore
 from resources.value_store import JsonValueStore
@@ -54,6 +59,8 @@ class Adapters:
     data_sources: ConfiguredDataSources
     snapshot_store: SnapshotStore
     search_runner: LocalSearchRunner
+    search_tracker: MlflowSearchTracker
+    earlier_searches: JsonValueStore
     model_registry: MlflowModelRegistry
 
 
@@ -67,8 +74,15 @@ def build_snapshot_store(settings: Settings) -> SnapshotStore:
 def build_adapters(settings: Settings) -> Adapters:
     """Choose and configure the adapters for the settings."""
     snapshot_store = build_snapshot_store(settings)
+    values = JsonValueStore(folder=str(settings.values_folder))
     return Adapters(
-        io_manager=JsonValueStore(folder=str(settings.values_folder)),
+        io_manager=values,
+        earlier_searches=values,
+        search_tracker=MlflowSearchTracker(
+            tracking_uri=settings.tracking_uri,
+            artifact_folder=str(settings.mlflow_folder / "artifacts"),
+            lock_folder=str(settings.root / "locks"),
+        ),
         request_store=RequestStore(
             requests_folder=str(settings.requests_folder),
             inbox_folder=str(settings.inbox_folder),
@@ -92,6 +106,19 @@ def build_adapters(settings: Settings) -> Adapters:
             ui_url=settings.mlflow_ui_url,
         ),
     )
+
+
+def run_clock(settings: Settings) -> Callable[[], float]:
+    """Return what the time limit of a run is counted by."""
+    if settings.search_clock == "wall":
+        return time.monotonic
+
+    def cpu_clock() -> float:
+        used = os.times()
+        own = used.user + used.system + used.children_user + used.children_system
+        return own / settings.max_workers
+
+    return cpu_clock
 
 
 def build_definitions(settings: Settings, progress: Progress | None = None) -> dg.Definitions:
@@ -118,6 +145,7 @@ def build_definitions(settings: Settings, progress: Progress | None = None) -> d
         resources={
             "settings": settings,
             "progress": progress or LogProgress(),
+            "stopwatch": Stopwatch(run_clock(settings)),
             **vars(build_adapters(settings)),
         },
         # The step that searches starts worker processes itself; Dagit's Materialize uses this one.

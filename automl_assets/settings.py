@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import psutil
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from automl_assets.core.errors import RequestError
+
+MEMORY_SHARE = 0.7
 
 
 class Settings(BaseSettings):
@@ -88,6 +91,18 @@ class Settings(BaseSettings):
     )
     max_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Search workers of one run."
+    )
+
+    memory_mb: float = Field(
+        default_factory=lambda: MEMORY_SHARE * psutil.virtual_memory().total / 1e6,
+        gt=0,
+        description="Memory for all trials of one run together, in MB. Default: 0.7 of the "
+        "machine's.",
+    )
+    search_clock: Literal["wall", "cpu"] = Field(
+        default="wall",
+        description="What a time limit counts: `wall` time, or `cpu` seconds of the search's "
+        "processes, for benchmarks on a machine that others use, too.",
     )
 
     @property

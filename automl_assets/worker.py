@@ -1,93 +1,281 @@
 """Entry point of a search worker: `python -m automl_assets.worker`.
 
-It gets a storage URL, a study's name and its own name, and nothing else; the
-plan and the place of the matrix are kept with the study. Its standard input is a
-lifeline: the line `stop` asks it to end its fit with the model so far, and the
-end of the input means that its supervisor is gone, so it leaves at once.
+It gets a storage URL, a study's name and its own name; the plan and the place of
+the matrix are kept with the study. Each trial runs in a fork of this process,
+which never trains itself. `--supervisor` names a file that holds who supervises:
+while nobody does, the worker finishes its trial, waits a while to be adopted,
+and leaves.
 
-Exit codes: 0 nothing left to do, 75 the storage or the disk failed.
+Exit codes: 0 nothing left to do, 75 the storage, the disk or the matrix failed, 143
+nobody supervises any more.
 """
 
 import argparse
 import logging
 import os
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.child_process import ChildReport, Spent, run_in_child
+from resources.search_runner.supervision import Supervision
+from resources.study_storage import open_storage, patiently, storage_lock, try_lock
 
 if TYPE_CHECKING:
-    import optuna
-
+    from automl_assets.core.encoding import Preprocessing
+    from automl_assets.core.search.claim import Claim
+    from automl_assets.core.search.forecast import Scale
     from automl_assets.core.search.plan import SearchPlan
-    from automl_assets.core.search.trial import TrialData
+    from automl_assets.core.search.selection import SelectionData
+    from automl_assets.core.search.trial import Job
 
 EXIT_DONE, EXIT_INFRASTRUCTURE, EXIT_ORPHANED = 0, 75, 143
+
+LEAST_PATIENCE_SECONDS, MOST_PATIENCE_SECONDS = 2.0, 5.0
+"""How long a trial may go on after the time of its fits, for predictions, its package and
+measurements: half of that time, within these bounds. Then it is killed."""
+
+POLL_SECONDS = 0.2
 
 logger = logging.getLogger("automl.worker")
 
 
-def _watch_lifeline(stop: threading.Event) -> None:
-    """Wait for `stop` or for the end of the input. Reads the file descriptor, not a buffer."""
-    while chunk := os.read(0, 64):
-        if b"stop" in chunk:
-            stop.set()
-    os._exit(EXIT_ORPHANED)
+class Worker:
+    """One worker process of one search.
 
-
-def _run_one(
-    trial: "optuna.Trial",
-    study: "optuna.Study",
-    plan: "SearchPlan",
-    data: "TrialData",
-    stop: threading.Event,
-) -> None:
-    from optuna.trial import TrialState
-
-    from automl_assets.core.search.study import REASON, RESULT
-    from automl_assets.core.search.trial import run_trial
-
-    try:
-        result = run_trial(trial, plan, data, should_stop=stop.is_set, cpu_clock=time.process_time)
-    except OSError:
-        raise
-    except Exception as error:
-        # Whatever a library raises for these hyperparameters is this trial's result.
-        logger.exception("trial %s failed", trial.number)
-        text = " ".join(str(error).split())[:300]
-        trial.set_user_attr(REASON, f"{type(error).__name__}: {text}")
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    trial.set_user_attr(RESULT, result.model_dump(mode="json"))
-    study.tell(trial, result.score)
-    logger.info("trial %s scored %.6g", trial.number, result.score)
-
-
-def work(url: str, study_name: str, worker: str) -> int:
-    """Run trials until none is left or the supervisor says stop.
-
-    Returns:
-        The exit code.
+    Args:
+        url: Storage URL of the study.
+        name: Marks the trials that it runs.
+        used: Seconds that the search had used when this process was started.
     """
-    import optuna
 
-    from automl_assets.core.search.study import claim_trial, quiet_optuna, read_plan
-    from automl_assets.core.search.trial import load_trial_data
-    from resources.study_storage import open_storage, storage_lock
+    def __init__(
+        self, url: str, study_name: str, name: str, *, used: float, supervision: Supervision
+    ) -> None:
+        import optuna
 
-    stop = threading.Event()
-    threading.Thread(target=_watch_lifeline, args=(stop,), daemon=True).start()
-    quiet_optuna()
-    study = optuna.load_study(study_name=study_name, storage=open_storage(url))
-    plan = read_plan(study)
-    data = load_trial_data(plan)
-    while not stop.is_set():
-        with storage_lock(url):
-            trial = claim_trial(study, plan, worker)
-        if trial is None:
-            break
-        _run_one(trial, study, plan, data, stop)
-    return EXIT_DONE
+        from automl_assets.core.search.budget import Budget
+        from automl_assets.core.search.selection import load_selection
+        from automl_assets.core.search.study import quiet_optuna, read_plan
+
+        quiet_optuna()
+        self._url, self._name, self._supervision = url, name, supervision
+        self._storage = patiently(lambda: open_storage(url))
+        self._study: optuna.Study = patiently(
+            lambda: optuna.load_study(study_name=study_name, storage=self._storage)
+        )
+        self._plan: SearchPlan = patiently(lambda: read_plan(self._study))
+        loaded: tuple[SelectionData, Preprocessing] = load_selection(self._plan)
+        self._data, self._preprocessing = loaded
+        clock, startup = _clock_of_search(self._plan)
+        self._budget = Budget(
+            self._plan.time_limit_seconds, used_before=used + startup, clock=clock
+        )
+        self._child_clock = _clock_of_child(self._plan)
+        self._scale = _scale(self._plan, self._data)
+
+    def run(self) -> int:
+        """Run trials until none is left, then make the final model if nobody else does.
+
+        Returns:
+            The exit code.
+        """
+        while self._supervision.is_resumed():
+            claim = patiently(self._claim, again=self._claim_again)
+            if claim is not None:
+                self._run_trial(claim)
+            elif self._finish():
+                return EXIT_DONE
+        return EXIT_ORPHANED
+
+    def _claim(self) -> "Claim | None":
+        from automl_assets.core.search.claim import claim_trial
+
+        left = self._budget.left()
+        with storage_lock(self._url):
+            return claim_trial(self._study, self._plan, self._name, scale=self._scale, left=left)
+
+    def _claim_again(self) -> "Claim | None":
+        """Claim after a claim that was cut short, which may have left a trial that nobody runs."""
+        from automl_assets.core.search.study import WORKER, release_trials
+
+        with storage_lock(self._url):
+            trials = self._study.get_trials(deepcopy=False)
+            alive = {str(trial.user_attrs.get(WORKER)) for trial in trials} - {self._name}
+            release_trials(self._study, self._storage, alive=alive, retry=True, reason="not begun")
+        return self._claim()
+
+    def _run_trial(self, claim: "Claim") -> None:
+        from automl_assets.core.search.measuring import Timers
+        from automl_assets.core.search.trial import RESULT_FILE, make_recipe, run_trial, warm_up
+
+        job, plan = claim.job, self._plan
+
+        def prepare() -> None:
+            warm_up(make_recipe(plan, job.family, job.params, job.features), plan, self._data)
+
+        def work() -> dict[str, Any]:
+            timers = Timers(wall=time.perf_counter, cpu=time.process_time)
+            result = run_trial(
+                job, plan, self._data, self._preprocessing, clock=self._child_clock, timers=timers
+            )
+            return result.model_dump(mode="json")
+
+        report = run_in_child(
+            work,
+            Path(plan.artifacts) / str(job.number) / RESULT_FILE,
+            prepare=prepare,
+            is_late=self._is_late(job),
+            memory_mb=plan.memory_mb,
+            on_tick=self._check,
+        )
+        if report.ending == "infrastructure":
+            raise OSError(f"trial {job.number}: {report.error}")
+        patiently(lambda: self._tell(claim, report), again=lambda: self._tell_again(claim, report))
+
+    def _is_late(self, job: "Job") -> Callable[[Spent], bool]:
+        """Return what tells whether a trial, begun now, must be ended."""
+        from automl_assets.core.search.forecast import FINAL_SECONDS
+
+        seconds, plan = job.seconds, self._plan
+        if seconds is None:
+            return lambda spent: False
+        patience = min(max(seconds / 2, LEAST_PATIENCE_SECONDS), MOST_PATIENCE_SECONDS)
+        # Whatever it waits for, the final model must have its time.
+        begun, last = time.monotonic(), max(seconds, self._budget.left() - FINAL_SECONDS)
+
+        def is_late(spent: Spent) -> bool:
+            if plan.clock == "cpu":
+                return spent.cpu_seconds / plan.n_threads > seconds + patience
+            is_last = time.monotonic() - begun > last
+            return is_last or spent.seconds > seconds + patience
+
+        return is_late
+
+    def _check(self) -> None:
+        """Leave at once if nobody supervises any more; a running trial dies with this process."""
+        if self._supervision.is_given_up():
+            logger.warning("nobody supervises this search any more")
+            os._exit(EXIT_ORPHANED)
+
+    def _tell(self, claim: "Claim", report: ChildReport) -> None:
+        from automl_assets.core.search.study import (
+            requeue_trial,
+            tell_failure,
+            tell_result,
+        )
+        from automl_assets.core.search.trial import TrialResult
+
+        number = claim.trial.number
+        with storage_lock(self._url):
+            if report.ending == "killed":
+                logger.warning("trial %s: %s", number, report.error)
+                requeue_trial(self._study, self._storage, number, report.error)
+            elif report.result is None:
+                logger.warning("trial %s failed: %s", number, report.error)
+                tell_failure(self._study, claim.trial, report.error)
+            else:
+                took = ("cpu_seconds", "seconds", "peak_mb", "io_mb")
+                result = TrialResult.model_validate(
+                    {**report.result, **{name: getattr(report, name) for name in took}}
+                )
+                tell_result(self._study, claim.trial, result)
+                logger.info("trial %s (%s): %.6g", number, claim.job.family, result.score)
+
+    def _tell_again(self, claim: "Claim", report: ChildReport) -> None:
+        """Tell, unless the storage had failed after it had kept what it was told."""
+        trials = self._study.get_trials(deepcopy=False)
+        if not trials[claim.trial.number].state.is_finished():
+            self._tell(claim, report)
+
+    def _finish(self) -> bool:
+        """Make the final model, or see that another worker does; False to look for trials again."""
+        from automl_assets.core.search.study import FINAL, final_is_made
+
+        with try_lock(self._url, "final") as is_mine:
+            if not is_mine:
+                return True
+            while patiently(self._must_wait):
+                self._check()
+                time.sleep(POLL_SECONDS)
+            if patiently(self._may_claim):  # one came back while others were waited for
+                return False
+            if not patiently(lambda: final_is_made(self._study)):
+                patiently(lambda: self._study.set_user_attr(FINAL, "begun"))
+                final = self._make_final()
+                patiently(lambda: self._study.set_user_attr(FINAL, final))
+            return True
+
+    def _must_wait(self) -> bool:
+        """Tell whether others still run trials that the final model should know of."""
+        from automl_assets.core.search.study import others_run
+
+        if self._budget.left() <= 0 or self._may_claim():
+            return False
+        return others_run(self._study, self._name)
+
+    def _may_claim(self) -> bool:
+        from automl_assets.core.search.claim import is_queue_open
+
+        return is_queue_open(self._study, self._plan, self._scale, left=self._budget.left())
+
+    def _make_final(self) -> dict[str, Any]:
+        from automl_assets.core.search.standing import finalists
+        from automl_assets.core.search.trial import PACKAGE
+        from resources.final_process import make_final_model
+
+        artifacts = Path(self._plan.artifacts)
+        # Of a search that goes on with more time, the worse packages were swept.
+        candidates = [
+            item
+            for item in patiently(lambda: finalists(self._study, self._plan))
+            if (artifacts / str(item.job.number) / PACKAGE).is_dir()
+        ]
+        if not candidates:
+            return {"model": None, "refused": []}
+        return make_final_model(
+            self._plan,
+            self._data,
+            self._preprocessing,
+            candidates,
+            left=self._budget.left,
+            clock=self._child_clock,
+            on_tick=self._check,
+        )
+
+
+def _scale(plan: "SearchPlan", data: "SelectionData") -> "Scale":
+    from automl_assets.core.search.forecast import Scale
+    from automl_assets.core.search.selection import fit_shape
+
+    shape = fit_shape(plan, data)
+    n_rows = len(data.train.y) + len(data.validation.y)
+    return Scale(fit=shape, n_fits=data.n_folds, everything=replace(shape, n_rows=n_rows))
+
+
+def _clock_of_search(plan: "SearchPlan") -> tuple[Callable[[], float], float]:
+    """Return a clock, and what it has counted since this process was started."""
+    if plan.clock == "wall":
+        import psutil
+
+        return time.monotonic, max(0.0, time.time() - psutil.Process().create_time())
+
+    def cpu_clock() -> float:
+        used = os.times()
+        seconds = used.user + used.system + used.children_user + used.children_system
+        return seconds / plan.n_threads
+
+    return cpu_clock, cpu_clock()
+
+
+def _clock_of_child(plan: "SearchPlan") -> Callable[[], float]:
+    """Return a clock that, asked in a fork, starts near 0 or goes on."""
+    if plan.clock == "wall":
+        return time.monotonic
+    return lambda: time.process_time() / plan.n_threads
 
 
 def main() -> int:
@@ -96,12 +284,21 @@ def main() -> int:
     parser.add_argument("--storage", required=True, help="storage URL of the study")
     parser.add_argument("--study", required=True, help="name of the study")
     parser.add_argument("--worker", required=True, help="name of this worker")
+    parser.add_argument("--used", type=float, default=0.0, help="seconds the search has used")
+    parser.add_argument("--supervisor", type=Path, help="file that holds who supervises")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        return work(arguments.storage, arguments.study, arguments.worker)
+        worker = Worker(
+            arguments.storage,
+            arguments.study,
+            arguments.worker,
+            used=arguments.used,
+            supervision=Supervision(arguments.supervisor),
+        )
+        return worker.run()
     except Exception:
-        logger.exception("worker stops: the storage or the disk failed")
+        logger.exception("this worker cannot go on")
         return EXIT_INFRASTRUCTURE
 
 

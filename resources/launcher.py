@@ -1,39 +1,16 @@
 """A run launcher that notices when a run's process has died."""
 
 import os
-from pathlib import Path
 
 import dagster as dg
-import psutil
 
 # Dagster publishes the launcher but not the answer type of its health check;
 # pyproject.toml holds Dagster to the series in which this was tried.
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
+from resources.processes import is_alive, pid_of, process_stamp
+
 WORKER_TAG = "automl/run_worker"
-
-
-def process_stamp(pid: int) -> str | None:
-    """Return what tells a live process from all others, or None if there is none.
-
-    The stamp of a process never changes, not even when the clock is set or the
-    machine sleeps, and another process that gets its number, before or after a
-    restart of the machine, has another stamp. A zombie counts as dead.
-
-    Examples:
-        >>> import os
-        >>> process_stamp(os.getpid()) == process_stamp(os.getpid())
-        True
-        >>> process_stamp(2**22 + 1) is None
-        True
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return f"{pid}@{_start(process)}"
-    except psutil.NoSuchProcess:
-        return None
 
 
 def own_worker_tags(run_id: str) -> dict[str, str]:
@@ -50,22 +27,6 @@ def known_stamp(run: dg.DagsterRun) -> str | None:
     # A retry inherits the tags of its parent, hence the run id in the tag.
     run_id, _, stamp = run.tags.get(WORKER_TAG, "").partition("/")
     return stamp if run_id == run.run_id else None
-
-
-def is_alive(stamp: str) -> bool:
-    """Tell whether the process with this stamp still runs on this machine."""
-    return process_stamp(int(stamp.partition("@")[0])) == stamp
-
-
-def _start(process: psutil.Process) -> str:
-    """Return when a process began, on a scale that does not follow the clock."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        # Field 22 of proc(5); the name in field 2 may hold blanks and brackets.
-        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:  # not Linux, or gone just now
-        return f"{process.create_time():.2f}"
-    return f"{boot}+{ticks}"
 
 
 class LocalRunLauncher(dg.DefaultRunLauncher):
@@ -90,7 +51,7 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
         """
         known = known_stamp(run)
         if known is not None:
-            return self._health(int(known.partition("@")[0]), alive=is_alive(known))
+            return self._health(pid_of(known), alive=is_alive(known))
         pid = self._announced_pid(run.run_id)
         if pid is None:
             # Started, but not yet announced: the start timeout covers this.

@@ -8,14 +8,15 @@ import dagster as dg
 
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import publish_text
-from automl_assets.core.values import Value
+from automl_assets.core.ports import EarlierSearches
+from automl_assets.core.values import CandidateSet, Value
 
 AnyValue = TypeVar("AnyValue", bound=Value)
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
-class JsonValueStore(dg.ConfigurableIOManager):
+class JsonValueStore(dg.ConfigurableIOManager, EarlierSearches):
     """Keeps each asset's value of each request in `<folder>/<asset>/<request id>.json`.
 
     It takes values of `core.values` and nothing else: a table, a model or a
@@ -67,6 +68,10 @@ class JsonValueStore(dg.ConfigurableIOManager):
         except FileNotFoundError:
             return None
         return value_type.model_validate_json(text)
+
+    def candidates(self, request_id: str) -> CandidateSet | None:
+        """Return what the search of a request found; None if it found nothing yet."""
+        return self.read("candidate_models", request_id, CandidateSet)
 
     def _path(self, asset: str, request_id: str) -> Path:
         for name in (asset, request_id):

@@ -20,8 +20,14 @@ MODULES = {
         "resources.sources",
     ),
     "splits": _core("splits", "prepare", "matrix", "encoding", "leakage"),
-    "candidate_models": _core("search", "families", "metrics", "package"),
-    "evaluation_report": _core("evaluation", "metrics", "report", "predictor", "judgement"),
+    "candidate_models": _core(
+        *("search", "families", "metrics", "package", "feature_sets"),
+        *("ensemble", "composite", "calibration", "threshold"),
+    ),
+    "evaluation_report": _core(
+        *("evaluation", "metrics", "report", "predictor", "judgement"),
+        *("composite", "calibration", "threshold", "feature_sets", "families"),
+    ),
     "registered_model": (
         *_core("registration"),
         "automl_assets.serving",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from rich.console import Console
@@ -120,8 +120,11 @@ def open_instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
         yield instance
 
 
-def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
+def run_request(cli: CommandLine, request_id: str, owner: str, *, add_seconds: float = 0.0) -> None:
     """Materialize all assets of a request in this process.
+
+    Args:
+        add_seconds: Goes on with its search for so much longer, also where it has ended.
 
     Raises:
         AutoMLError: The first error that a step raised on purpose.
@@ -134,6 +137,9 @@ def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
     from resources.launcher import own_worker_tags
 
     run_id = str(uuid4())
+    run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if add_seconds:
+        run_config["ops"] = {"candidate_models": {"config": {"add_seconds": add_seconds}}}
     with open_instance(cli.settings) as instance:
         instance.add_dynamic_partitions(str(training_requests.name), [request_id])
         job = cli.definitions.resolve_job_def(TRAIN_JOB)
@@ -142,7 +148,7 @@ def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
                 instance=instance,
                 partition_key=request_id,
                 run_id=run_id,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=run_config,
                 tags={
                     "automl/owner": owner,
                     "automl/source": "cli",
@@ -154,7 +160,10 @@ def run_request(cli: CommandLine, request_id: str, owner: str) -> None:
             cli.progress.stage("stopped", f"go on with: automl resume {request_id}")
             raise KeyboardInterrupt from error
         except Exception as error:
-            raise _own_error(error) from error
+            own = _own_error(error)
+            if own is error:
+                raise
+            raise own from error
 
 
 def _own_error(error: BaseException) -> BaseException:

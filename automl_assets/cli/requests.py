@@ -108,7 +108,8 @@ def _run_states(settings: Settings, request_ids: list[str]) -> dict[str, str]:
 
 
 def _run_state(run: "dg.DagsterRun") -> str:
-    from resources.launcher import is_alive, known_stamp
+    from resources.launcher import known_stamp
+    from resources.processes import is_alive
 
     stamp = known_stamp(run)
     # A killed process cannot say so; nobody else does while the platform is not up.

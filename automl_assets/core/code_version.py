@@ -25,6 +25,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
+@cache
 def source_digest(source: str) -> str:
     """Return the digest of what a piece of Python source does.
 

@@ -5,10 +5,13 @@
     ├── SnapshotError               data is missing, moved or unreadable
     ├── ContractError               data breaks its contract; carries the findings
     ├── SearchError                 the search ended without a usable candidate
+    │   └── NoAdmissibleError       every candidate breaks a hard limit; carries the nearest misses
     └── ServiceError                a service refused or did not answer
 
 A message has three parts, each a sentence: the rule, what was found, the cure.
 """
+
+from collections.abc import Mapping
 
 
 class AutoMLError(Exception):
@@ -38,6 +41,26 @@ class ContractError(AutoMLError):
 
 class SearchError(AutoMLError):
     """The search ended without a usable candidate."""
+
+
+class NoAdmissibleError(SearchError):
+    """Candidates finished, but each of them breaks a hard limit.
+
+    Args:
+        message: What is wrong, for a person.
+        nearest: The candidates that miss the limits by least, a sentence each, nearest first.
+        removed_by: How many candidates break each limit, by the limit's name.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        nearest: tuple[str, ...] = (),
+        removed_by: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+        self.removed_by = dict(removed_by or {})
 
 
 class ServiceError(AutoMLError):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from automl_assets.core.request.sections import Data
-    from automl_assets.core.search.plan import SearchPlan, SearchStatus
+    from automl_assets.core.search.plan import Addition, SearchPlan, SearchStatus
+    from automl_assets.core.search.tracking import SearchLog
     from automl_assets.core.values import AcceptedRequest, CandidateSet, ModelVersion
 
 
@@ -319,12 +320,25 @@ class StudyStorage(ABC):
         """Return the storage URL of a study, as Optuna takes it; holds no secret."""
 
 
+class EarlierSearches(ABC):
+    """What searches found that ended before."""
+
+    @abstractmethod
+    def candidates(self, request_id: str) -> "CandidateSet | None":
+        """Return what the search of a request found; None if it found nothing yet."""
+
+
 class SearchRunner(ABC):
     """Runs the workers of a search until it is over."""
 
     @abstractmethod
     def run(
-        self, plan: "SearchPlan", on_progress: "Callable[[SearchStatus], None]"
+        self,
+        plan: "SearchPlan",
+        on_progress: "Callable[[SearchStatus], None]",
+        *,
+        log: "SearchLog | None" = None,
+        added: "Addition | None" = None,
     ) -> "CandidateSet":
         """Run, or go on with, the search of a plan; return what it found.
 
@@ -333,8 +347,11 @@ class SearchRunner(ABC):
 
         Args:
             on_progress: Called about once a second with what is known.
+            log: Where finished trials are written down.
+            added: Time beyond the plan's; a number of trials no longer ends the search then.
 
         Raises:
+            NoAdmissibleError: Candidates are there, and each breaks a limit.
             SearchError: No trial completed.
             ServiceError: Another process is running this search, or workers
                 cannot be kept alive.

@@ -10,10 +10,12 @@ from automl_assets.core.code_version import code_version
 from automl_assets.core.contract import MIN_PART_ROWS
 from automl_assets.core.encoding import preprocessing_version
 from automl_assets.core.errors import RequestError
+from automl_assets.core.files import publishing
 from automl_assets.core.matrix import target_vector, write_matrix
 from automl_assets.core.matrix.files import scratch_folder
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.profile.steady import steady
+from automl_assets.core.search.space import check_space
 from automl_assets.core.splits import BLOCK_ROWS, NO_FOLD, Assignment, marked_rows
 from automl_assets.core.splits.assignment import assign_rows
 from automl_assets.core.values import (
@@ -175,6 +177,7 @@ def make_split(
     """
     request = accepted.request
     target, profile = request.data.target, snapshot.profile
+    check_space(request, task_type=profile.task_type)
     table = snapshot_table(snapshot, store)
     codes = _codes(table, snapshot, target)
     assignment, findings = assign_rows(table, request, n_rows=snapshot.n_rows, strata=codes)
@@ -259,3 +262,15 @@ def rows_frame(
     is_wanted[rows - first] = True
     span = table.slice(first, len(is_wanted))
     return marked_rows(span, is_wanted).collect(engine="streaming")
+
+
+def write_sample_rows(
+    file: Path, snapshot: DataSnapshot, split: Split, *, store: SnapshotStore, n_rows: int = 2_000
+) -> None:
+    """Write raw rows of the validation part, evenly spread, as candidates will be served with."""
+    if file.exists():
+        return
+    rows = read_rows(split, "validation", store)
+    chosen = rows[:: max(1, len(rows) // n_rows)]
+    with publishing(file) as temporary:
+        rows_frame(snapshot, chosen, snapshot.profile.features, store).write_parquet(temporary)

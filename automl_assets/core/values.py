@@ -207,11 +207,64 @@ class Candidate(Value):
     family: str
     params: dict[str, float | int | str | bool | None]
     state: Literal["complete", "pruned", "failed"]
-    score: float | None = Field(description="On the validation part, in the metric's own unit.")
+    score: float | None = Field(description="On the selection data, in the metric's own unit.")
     cpu_seconds: float | None = None
     n_iterations: int | None = Field(default=None, description="Trees or steps, where it has them.")
     model_bytes: int | None = None
     reason: str = Field(default="", description="Why it lost, or failed.")
+    origin: str = Field(
+        default="", description="Who proposed it: `baseline`, `portfolio`, `parent`, or a sampler."
+    )
+    seed: int = 0
+    features: str = Field(default="all", description="Name of the feature set that it saw.")
+    train_score: float | None = Field(
+        default=None, description="On rows it was fitted on; its distance to `score` is the gap."
+    )
+    curve: tuple[tuple[int, float], ...] = Field(
+        default=(), description="(iteration, validation loss) pairs."
+    )
+    seconds: float | None = Field(default=None, description="Time from start to end of the trial.")
+    peak_mb: float | None = Field(default=None, description="Largest memory of its process.")
+    io_mb: float | None = Field(default=None, description="Bytes read from and written to disks.")
+    measured: dict[str, float] = Field(
+        default={}, description="What constraints look at, by the constraint's name."
+    )
+    violated: dict[str, float] = Field(
+        default={},
+        description="Broken constraints, each with its distance: 0.1 is a tenth above the limit.",
+    )
+    truncated: bool = Field(default=False, description="Whether the clock ended its fit.")
+
+    @property
+    def is_admissible(self) -> bool:
+        """Whether it is complete and breaks no constraint."""
+        return self.state == "complete" and not self.violated
+
+
+class Member(Value):
+    """One candidate's share in the model that a search gives back."""
+
+    number: int = Field(description="Trial number.")
+    family: str
+    params: dict[str, float | int | str | bool | None]
+    weight: float
+    seed: int
+    n_iterations: int | None
+    features: str = "all"
+    refitted: bool = Field(description="Whether it was fitted again on all rows of the search.")
+    more_seeds: tuple[int, ...] = Field(
+        default=(), description="Seeds of more fits that it is the mean of."
+    )
+    with_found: bool = Field(
+        default=False, description="Whether it is the mean of the refit and the model as found."
+    )
+
+
+class LeftOut(Value):
+    """A model family that a search did not try, and why."""
+
+    family: str
+    reason: str
 
 
 class CandidateSet(Value):
@@ -222,17 +275,52 @@ class CandidateSet(Value):
     direction: Literal["maximize", "minimize"]
     seed: int
     leaderboard: tuple[Candidate, ...] = Field(description="Best first; failed ones last.")
-    winner: int = Field(description="Trial number of the winner.")
-    artifact: str = Field(description="Folder of the winner's model package.")
+    winner: int = Field(description="Trial number of the winner: the member of largest weight.")
+    members: tuple[Member, ...] = Field(default=(), description="Largest weight first.")
+    score: float | None = Field(
+        default=None, description="Of the whole model on the selection data, before any refit."
+    )
+    prior_score: float | None = Field(
+        default=None, description="What no model at all scores on the selection data."
+    )
+    selection: str = Field(
+        default="validation part",
+        description="What candidates were compared on: `validation part` or `out of N folds`.",
+    )
+    left_out: tuple[LeftOut, ...] = ()
+    limits: dict[str, float] = Field(default={}, description="Measured constraints: the limits.")
+    measured: dict[str, float] = Field(
+        default={}, description="What the final model was measured at, by constraint."
+    )
+    seconds_per_row: float = Field(
+        default=0.0, description="CPU seconds to predict one encoded row, among many."
+    )
+    calibration: str = "none"
+    threshold: float | None = Field(
+        default=None, description="Probability from which a binary model says yes; None: 0.5."
+    )
+    notes: tuple[str, ...] = Field(
+        default=(), description="What was asked for and could not be done, and why."
+    )
+    artifact: str = Field(description="Folder of the model package.")
     artifact_sha256: str = Field(description="Digest of the package's manifest.")
     ledger_sha256: str = Field(description="Digest of all trials as canonical JSON.")
-    stopped_by: Literal["n_trials", "time_limit"]
+    stopped_by: Literal["n_trials", "time_limit", "exhausted"]
     seconds: float = Field(description="Time the search used, all attempts together.")
+    cpu_seconds: float = Field(default=0.0, description="CPU time of all its processes.")
+    peak_mb: float = Field(default=0.0, description="Largest memory of all its processes together.")
 
     @property
     def best(self) -> Candidate:
         """The winner."""
         return next(item for item in self.leaderboard if item.number == self.winner)
+
+    @property
+    def model_family(self) -> str:
+        """The family of the model, or the families of an ensemble."""
+        if len(self.members) < 2:
+            return self.best.family
+        return "ensemble of " + ", ".join(dict.fromkeys(item.family for item in self.members))
 
 
 class MetricEstimate(Value):

@@ -71,6 +71,20 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         cli.main()
 
 
+def test_a_fault_raised_from_what_it_caused_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def app() -> None:
+        first, second = KeyError("a bug"), RuntimeError("a step failed")
+        second.__cause__ = first
+        raise first from second
+
+    monkeypatch.setattr(cli, "app", app)
+
+    with pytest.raises(KeyError):
+        cli.main()
+
+
 def test_words_that_yaml_reads_as_switches_are_kept(settings: Settings) -> None:
     data = settings.root.parent / "table.csv"
     data.write_text("x,y\n1,yes\n2,no\n")

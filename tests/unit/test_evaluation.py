@@ -7,10 +7,14 @@ from sklearn import metrics as sklearn_metrics
 from automl_assets.core.errors import ContractError, RequestError
 from automl_assets.core.evaluation import curves
 from automl_assets.core.evaluation.comparison import compare
+from automl_assets.core.evaluation.confusion import decided
 from automl_assets.core.evaluation.importance import permutation_importance
 from automl_assets.core.evaluation.intervals import delong_interval, estimate, wilson_interval
-from automl_assets.core.evaluation.judge import JudgeInput, judge
+from automl_assets.core.evaluation.judge import OF_DECISIONS, JudgeInput, judge
 from automl_assets.core.metrics import load_metrics
+from automl_assets.core.package import PackageManifest
+from automl_assets.core.predictor import Predictor
+from automl_assets.core.request.sections import Cost
 
 METRICS = load_metrics()
 CASES = [(name, task) for name, metric in METRICS.items() for task in sorted(metric.task_types)]
@@ -93,7 +97,7 @@ def test_the_scaled_bootstrap_agrees_with_theory_on_many_rows():
 
     found = estimate(METRICS["rmse"], y, prediction, seed=0)
 
-    assert "200 resamples of 20,000 rows" in found.method
+    assert "200 resamples of 10,000 rows" in found.method
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(error, rel=0.15)
 
 
@@ -358,3 +362,84 @@ def test_importance_looks_at_a_bounded_number_of_rows():
 
 def test_importance_is_the_same_for_the_same_seed():
     assert important() == important()
+
+
+@pytest.mark.parametrize(("name", "task"), [case for case in CASES if case[1] != "regression"])
+def test_metrics_of_decisions_are_those_that_see_no_probabilities(name, task):
+    y, prediction = DATA[task]()
+
+    certain = METRICS[name].score(y, decided(prediction, None))
+
+    assert (certain == METRICS[name].score(y, prediction)) == (name in OF_DECISIONS)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.2, 0.5, 0.9, 1.1])
+def test_what_is_judged_is_what_a_model_decides(threshold):
+    _, prediction = binary()
+    prediction[:3] = [[0.5, 0.5], [0.8, 0.2], [0.1, 0.9]]
+    manifest = PackageManifest.model_construct(threshold=threshold)
+
+    decisions = Predictor(manifest, None, None).decide(prediction)  # pyright: ignore[reportArgumentType]
+
+    np.testing.assert_array_equal(decided(prediction, threshold).argmax(axis=1), decisions)
+
+
+def test_labels_are_judged_at_the_threshold_and_probabilities_as_they_are():
+    y, prediction = binary(n_rows=500)
+    yes = prediction[:, 1] >= 0.15
+
+    plain = judge(judged("binary", y_true=y, prediction=prediction))
+    found = judge(judged("binary", y_true=y, prediction=prediction, threshold=0.15))
+
+    ours, other = ({m.metric: m for m in e.metrics} for e in (found, plain))
+    assert ours["recall"].value == sklearn_metrics.recall_score(y, yes)
+    assert ours["precision"].value == sklearn_metrics.precision_score(y, yes)
+    assert ours["f1"].value == pytest.approx(sklearn_metrics.f1_score(y, yes))
+    assert ours["f1"].low < ours["f1"].value < ours["f1"].high
+    assert ours["roc_auc"] == other["roc_auc"]
+    assert ours["log_loss"] == other["log_loss"]
+    assert found.confusion == tuple(map(tuple, sklearn_metrics.confusion_matrix(y, yes).tolist()))
+    assert "From a probability of 0.15 on it finds" in " ".join(found.verdict)
+    assert "At a probability of one half it finds" in " ".join(plain.verdict)
+
+
+def test_a_search_for_a_metric_of_decisions_is_judged_by_decisions():
+    y, prediction = binary(n_rows=500)
+    yes = prediction[:, 1] >= 0.3
+
+    found = judge(judged("binary", y_true=y, prediction=prediction, metric="f1", threshold=0.3))
+
+    assert found.metrics[0].value == pytest.approx(sklearn_metrics.f1_score(y, yes))
+    # The class frequencies say yes to every row where their share reaches the threshold, too.
+    gain = found.metrics[0].value - found.baseline[0].value
+    assert found.difference.gain == pytest.approx(gain)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.1])
+def test_costs_are_those_of_the_decisions(threshold):
+    y, prediction = binary(n_rows=400)
+    cost = Cost(false_positive=1.0, false_negative=9.0, currency="USD")
+
+    found = judge(judged("binary", y_true=y, prediction=prediction, threshold=threshold, cost=cost))
+
+    def cost_of(yes):
+        return float(np.sum(yes & (y == 0)) + 9 * np.sum(~yes & (y == 1))) / 400 * 1000
+
+    score = prediction[:, 1]
+    assert found.cost is not None
+    assert found.cost.per_1000 == pytest.approx(cost_of(score >= (threshold or 0.5)))
+    assert found.cost.at_half == pytest.approx(cost_of(score >= 0.5))
+    assert found.cost.never == pytest.approx(cost_of(score > 2))
+    assert found.cost.always == pytest.approx(cost_of(score < 2))
+    assert found.cost.low < found.cost.per_1000 < found.cost.high
+    words = next(line for line in found.verdict if "USD per 1,000 rows" in line)
+    assert ("from one half on" in words) == (threshold is not None)
+    cheapest = min(found.cost.always, found.cost.never)
+    assert ("is cheaper" in words) == (cheapest < found.cost.per_1000)
+
+
+def test_without_costs_none_are_told():
+    found = judge(judged("binary"))
+
+    assert found.cost is None
+    assert "per 1,000 rows" not in " ".join(found.verdict)

@@ -26,6 +26,7 @@ from automl_assets.core.values import (
     TableProfile,
     TrainingRequest,
 )
+from tests.candidate_sets import candidate_set
 
 EVIL = '<script>alert("$x$")</script>'
 METRIC = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
@@ -223,6 +224,47 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path, task):
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert not [a for _, a in page.tags if a.get("src") or any(k.startswith("on") for k in a)]
     assert all(link["href"].startswith("#") for link in page.all("a"))
+
+
+def with_search(folder, monkeypatch, candidates):
+    monkeypatch.setitem(globals(), "candidates_of", lambda task: candidates)
+    written(folder)
+    return Page(folder / "report.html")
+
+
+def test_the_page_shows_the_members_limits_and_pictures_of_the_search(tmp_path, monkeypatch):
+    page = with_search(tmp_path, monkeypatch, candidate_set(40))
+
+    text = " ".join(" ".join(page.texts).split())
+    for part in (
+        "In the model, 0.60",
+        "1 of 3 fitted again on all rows of the search",
+        "probability 0.31",
+        "at most 15 4.5 8",
+        "p99_latency_ms 17.2, at most 15",
+        "It cannot honour model.monotonic.",
+        "rows that no fit had seen (out of 5 folds)",
+        "118.2 s of CPU time and 912.0 MB of memory",
+    ):
+        assert part in text, part
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert text.count("Hyperparameters that mattered") == 1
+
+
+def test_a_long_search_stays_small(tmp_path, monkeypatch):
+    page = with_search(tmp_path, monkeypatch, candidate_set(2_000))
+
+    assert (tmp_path / "report.html").stat().st_size < 700_000
+    assert "And 1,790 more, in card.json." in " ".join(page.texts)
+
+
+def test_a_calibrated_model_is_not_said_to_be_uncalibrated(tmp_path, monkeypatch):
+    with_search(tmp_path, monkeypatch, candidate_set(40))
+
+    limits = json.loads((tmp_path / "card.json").read_text())["limits"]
+    assert not [limit for limit in limits if "calibration part" in limit]
+    assert not [limit for limit in limits if "latency" in limit]
 
 
 def test_text_from_data_is_text_on_the_page(tmp_path):

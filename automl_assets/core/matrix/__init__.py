@@ -34,6 +34,7 @@ from automl_assets.core.splits import Assignment, marked_rows
 from automl_assets.core.values import PARTS, Part, TableProfile
 
 _PREPROCESSING = "preprocessing.json"
+_FOLDS = "train.fold.npy"
 _FLOAT32 = np.dtype(np.float32)
 
 BATCH_ROWS = 262_144
@@ -231,6 +232,8 @@ def write_matrix(
             _write_target(parts, table, target, profile)
             folds = assignment.fold[assignment.part == 0].clip(0)
             columns = _write_numbers(parts, columns, positions, folds, outputs)
+        if assignment.n_folds:
+            np.save(scratch / _FOLDS, folds.astype(np.int8), allow_pickle=False)
         preprocessing = Preprocessing(version=preprocessing_version(), columns=columns)
         (scratch / _PREPROCESSING).write_text(preprocessing.model_dump_json())
         publish_folder(scratch, folder, marker=_PREPROCESSING)
@@ -249,3 +252,9 @@ def read_part(folder: Path, part: Part, preprocessing: Preprocessing) -> Encoded
         y=np.load(folder / f"{part}.y.npy"),
         n_levels=preprocessing.n_levels,
     )
+
+
+def read_folds(folder: Path) -> np.ndarray | None:
+    """Return the fold (int8) of each row of train; None where train has no folds."""
+    file = folder / _FOLDS
+    return np.load(file, allow_pickle=False) if file.exists() else None

@@ -1,101 +1,210 @@
-"""What a search found: the leaderboard, the winner, and why the others lost."""
+"""What a search found: the leaderboard, the final model, and why the others lost."""
 
 import math
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from automl_assets.core.errors import SearchError
+from automl_assets.core.search.claim import is_exhausted
+from automl_assets.core.search.final import FinalModel
+from automl_assets.core.search.forecast import NOT_BEGUN
+from automl_assets.core.search.limits import limits_of, no_admissible
 from automl_assets.core.search.plan import SearchPlan
-from automl_assets.core.search.study import (
-    REASON,
-    RESULT,
-    best_trial,
-    is_settled,
+from automl_assets.core.search.standing import (
+    candidate_of,
+    final_model,
+    finalists,
     ledger,
     ledger_sha256,
+    ranked,
+    refused_models,
 )
-from automl_assets.core.values import Candidate, CandidateSet
+from automl_assets.core.search.study import (
+    CPU_SECONDS,
+    PEAK_MB,
+    REASON,
+    final_is_made,
+    is_settled,
+    usage_of,
+)
+from automl_assets.core.search.trial import PACKAGE
+from automl_assets.core.values import Candidate, CandidateSet, Member
 
 N_KEPT_PACKAGES = 5
 
 
-def _candidate(trial: FrozenTrial, best: FrozenTrial) -> Candidate:
-    result = trial.user_attrs.get(RESULT)
-    if trial.state != TrialState.COMPLETE or result is None:
-        return Candidate(
-            number=trial.number,
-            family=trial.params.get("family", "none yet"),
-            params={},
-            state="failed",
-            score=None,
-            reason=trial.user_attrs.get(REASON, "failed"),
-        )
-    reason = ""
-    if trial.number != best.number:
+def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel) -> str:
+    reasons = []
+    violated = (trial.user_attrs.get("result") or {}).get("violated", {})
+    if trial.state != TrialState.COMPLETE:
+        return str(trial.user_attrs.get(REASON, "failed"))
+    if violated:
+        reasons.append("breaks " + ", ".join(violated))
+    elif trial.number in {member.number for member in final.members}:
+        share = next(item.weight for item in final.members if item.number == trial.number)
+        reasons.append(f"{share:.0%} of the final model" if len(final.members) > 1 else "")
+    elif trial.number == best.number:
+        reasons.append("best by itself, but not in the final model")
+    else:
         gap = abs((trial.value or 0.0) - (best.value or 0.0))
-        reason = f"{gap:.4g} worse than trial {best.number}" if gap else "equal, but later"
-    if result["truncated"]:
-        reason = f"{reason}; fit cut short by the time limit".lstrip("; ")
-    return Candidate(
-        number=trial.number,
-        family=trial.params["family"],
-        params=result["params"],
-        state="complete",
-        score=result["score"],
-        cpu_seconds=result["cpu_seconds"],
-        n_iterations=result["n_iterations"],
-        model_bytes=result["model_bytes"],
-        reason=reason,
+        reasons.append(f"{gap:.4g} worse than trial {best.number}" if gap else "equal, but later")
+    if (trial.user_attrs.get("result") or {}).get("truncated"):
+        reasons.append("fit cut short by the time limit")
+    return "; ".join(filter(None, reasons))
+
+
+def settled_candidates(study: optuna.Study, plan: SearchPlan) -> list[Candidate]:
+    """Return all trials that are over, best first, failed ones last."""
+    sign = -1.0 if plan.direction == "maximize" else 1.0
+    candidates = [
+        candidate_of(trial) for trial in study.get_trials(deepcopy=False) if is_settled(trial)
+    ]
+    order = {"complete": 0, "pruned": 1, "failed": 2}
+    candidates.sort(
+        key=lambda item: (
+            order[item.state],
+            bool(item.violated),
+            sign * (item.score or 0.0),
+            item.number,
+        )
+    )
+    return candidates
+
+
+def require_admissible(study: optuna.Study, plan: SearchPlan, *, seconds: float) -> None:
+    """Check that there is a candidate to make a model of.
+
+    Raises:
+        NoAdmissibleError: Candidates are there, and each breaks a limit.
+        SearchError: No trial completed.
+    """
+    trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
+    if ranked(trials, plan):
+        return
+    if any(trial.state == TrialState.COMPLETE for trial in trials):
+        raise no_admissible(settled_candidates(study, plan), limits_of(plan.constraints))
+    failed = [str(trial.user_attrs.get(REASON, "unknown")) for trial in trials]
+    raise SearchError(
+        f"No trial of {', '.join(plan.families)} completed: {len(failed)} ran within "
+        f"{seconds:.0f} s and failed, the last with: {failed[-1] if failed else 'none began'}. "
+        "Raise search.time_limit, or choose other families."
     )
 
 
-def collect_candidates(
-    study: optuna.Study,
-    plan: SearchPlan,
-    *,
-    seconds: float,
-) -> CandidateSet:
+def _as_found(study: optuna.Study, plan: SearchPlan) -> FinalModel | None:
+    """Return the best candidate as its trial left it: no time was left to make more of it."""
+    if plan.constraints is not None and plan.constraints.serving_memory_mb is not None:
+        # Nobody has measured it.
+        return None
+    best = next(iter(finalists(study, plan)), None)
+    if best is None:
+        return None
+    asked = {"model.calibration": plan.calibration != "none", "task.cost": plan.cost is not None}
+    return FinalModel(
+        folder=f"{best.job.number}/{PACKAGE}",
+        package_sha256=best.result.package_sha256,
+        members=(
+            Member(
+                number=best.job.number,
+                family=best.job.family,
+                params=best.job.params,
+                weight=1.0,
+                seed=best.job.seed,
+                n_iterations=best.n_iterations,
+                features=best.job.features,
+                refitted=False,
+            ),
+        ),
+        score=best.result.score,
+        measured=best.result.measured,
+        notes=(
+            "The time limit was reached before the final model was made: this is the best "
+            "candidate as its trial left it.",
+            *(f"There was no time for {key}." for key, is_asked in asked.items() if is_asked),
+        ),
+    )
+
+
+def collect_candidates(study: optuna.Study, plan: SearchPlan, *, seconds: float) -> CandidateSet:
     """Order the trials of a search and name its winner.
 
     Args:
         seconds: Time the search used, all attempts together.
 
     Raises:
+        NoAdmissibleError: Every candidate, or every model made of them, breaks a limit.
         SearchError: No trial completed.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
-    best = best_trial([trial for trial in trials if trial.state == TrialState.COMPLETE], plan)
-    if best is None:
-        failed = [trial.user_attrs.get(REASON, "unknown") for trial in trials]
-        raise SearchError(
-            f"No trial of {', '.join(plan.families)} completed: {len(failed)} ran within "
-            f"{seconds:.0f} s and failed, the last with: {failed[-1] if failed else 'none began'}. "
-            "Raise search.time_limit, or choose other families."
+    require_admissible(study, plan, seconds=seconds)
+    final = final_model(study) if final_is_made(study) else _as_found(study, plan)
+    if final is None:
+        raise no_admissible(
+            settled_candidates(study, plan), limits_of(plan.constraints), refused_models(study)
         )
-    sign = -1.0 if plan.direction == "maximize" else 1.0
-    candidates = [_candidate(trial, best) for trial in trials]
-    candidates.sort(key=lambda item: (item.score is None, sign * (item.score or 0.0), item.number))
+    settled = {
+        trial.number: trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)
+    }
+    leading = max(final.members, key=lambda item: (item.weight, -item.number))
+    best = settled[ranked(settled.values(), plan)[0].number]
+    leaderboard = tuple(
+        item.model_copy(update={"reason": _reason(settled[item.number], best, final)})
+        for item in settled_candidates(study, plan)
+    )
     return CandidateSet(
         study_name=plan.study_name,
         metric=plan.metric,
         direction=plan.direction,
         seed=plan.seed,
-        leaderboard=tuple(candidates),
-        winner=best.number,
-        artifact=f"{plan.study_name}/candidates/{best.number}",
-        artifact_sha256=best.user_attrs[RESULT]["package_sha256"],
-        ledger_sha256=ledger_sha256(ledger(study, plan)),
-        stopped_by="n_trials" if len(trials) >= (plan.n_trials or math.inf) else "time_limit",
+        leaderboard=leaderboard,
+        winner=leading.number,
+        members=tuple(sorted(final.members, key=lambda item: (-item.weight, item.number))),
+        score=final.score,
+        prior_score=final.prior_score,
+        selection=_selection(plan),
+        left_out=plan.left_out,
+        limits=limits_of(plan.constraints),
+        measured=final.measured,
+        seconds_per_row=final.seconds_per_row,
+        calibration=final.calibration,
+        threshold=final.threshold,
+        notes=final.notes,
+        artifact=f"{plan.study_name}/candidates/{final.folder}",
+        artifact_sha256=final.package_sha256,
+        ledger_sha256=ledger_sha256(ledger(study)),
+        stopped_by=_stopped_by(study, plan, seconds=seconds),
         seconds=seconds,
+        cpu_seconds=usage_of(study).get(CPU_SECONDS, 0.0),
+        peak_mb=usage_of(study).get(PEAK_MB, 0.0),
     )
+
+
+def _selection(plan: SearchPlan) -> str:
+    return f"out of {plan.n_fits} folds" if plan.n_fits > 1 else "validation part"
+
+
+def _stopped_by(
+    study: optuna.Study, plan: SearchPlan, *, seconds: float
+) -> Literal["n_trials", "time_limit", "exhausted"]:
+    trials = study.get_trials(deepcopy=False)
+    if sum(map(is_settled, trials)) >= (plan.n_trials or math.inf):
+        return "n_trials"
+    limit = plan.time_limit_seconds
+    if limit is None:
+        return "exhausted"
+    refused = any(str(trial.user_attrs.get(REASON)).startswith(NOT_BEGUN) for trial in trials)
+    is_at_end = is_exhausted(trials, plan) and seconds < limit and not refused
+    return "exhausted" if is_at_end else "time_limit"
 
 
 def sweep_packages(candidates: CandidateSet, artifacts: Path) -> None:
     """Remove the packages of all but the best few candidates, and those of dead trials."""
     kept = {str(item.number) for item in candidates.leaderboard[:N_KEPT_PACKAGES]}
-    for folder in artifacts.iterdir():
-        if folder.name not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    kept |= {str(item.number) for item in candidates.members}
+    kept |= {Path(candidates.artifact).relative_to(f"{candidates.study_name}/candidates").parts[0]}
+    for path in artifacts.iterdir():
+        if path.is_dir() and path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)

@@ -3,11 +3,29 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from automl_assets.core.errors import RequestError
-from automl_assets.core.families import load_families
-from automl_assets.core.metrics import DEFAULT_METRIC, load_metrics
-from automl_assets.core.request import TrainingRequest
-from automl_assets.core.values import TableProfile, TaskType, Value
+from pydantic import Field
+
+from automl_assets.core.families import DataShape, Dimension, Params, Structure
+from automl_assets.core.request.release import Constraints
+from automl_assets.core.request.sections import Cost
+from automl_assets.core.values import Candidate, LeftOut, TaskType, Value
+
+Clock = Literal["wall", "cpu"]
+
+
+class Proposal(Value):
+    """Hyperparameters that are tried before any sampler is asked.
+
+    Attributes:
+        origin: Who proposed them: `baseline`, `portfolio` or `parent`.
+        params: By bare name; empty are the family's defaults.
+        features: Name of the feature set.
+    """
+
+    family: str
+    params: Params = Field(default={})
+    origin: str
+    features: str = "all"
 
 
 class SearchPlan(Value):
@@ -15,6 +33,23 @@ class SearchPlan(Value):
 
     One of `n_trials` and `time_limit_seconds` is given, or both: the first one
     reached ends the search.
+
+    Attributes:
+        spaces: For each family that is searched, its dimensions by bare name.
+        fixed: For each family, hyperparameters with a fixed value.
+        structure: Limits of the model's shape.
+        left_out: Families that were asked for, or are tried by default, and cannot be.
+        proposals: What is tried first, in order.
+        n_fits: How often a candidate is fitted to be compared: 1 on a held-out part, else
+            out of fold.
+        feature_sets: Names of the feature sets that may be tried; `all` or files in `artifacts`.
+        constraints: What a candidate is measured for.
+        slice_columns: Raw columns whose values are slices, with the feature that holds their codes.
+        memory_mb: Most memory of one trial's process; None: what the machine has.
+        clock: `cpu` counts CPU seconds of the search's processes instead of time: for
+            benchmarks on machines that others use, too.
+        max_members: Most candidates in the final model; 1: no ensemble.
+        shape: Rows, features and classes of the train part.
     """
 
     study_name: str
@@ -24,12 +59,28 @@ class SearchPlan(Value):
     classes: tuple[str, ...]
     target: str
     families: tuple[str, ...]
+    spaces: dict[str, dict[str, Dimension]] = Field(default={})
+    fixed: dict[str, Params] = Field(default={})
+    structure: Structure = Structure()
+    left_out: tuple[LeftOut, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    n_fits: int = 1
+    feature_sets: tuple[str, ...] = ("all",)
+    constraints: Constraints | None = None
+    slice_columns: dict[str, int] = Field(default={})
+    calibration: Literal["isotonic", "sigmoid", "temperature", "none"] = "none"
+    cost: Cost | None = None
+    max_members: int = 1
     sampler: Literal["tpe", "random", "grid"]
     n_trials: int | None
     time_limit_seconds: float | None
     n_workers: int
     n_threads: int
+    use_gpu: bool = False
+    memory_mb: float | None = None
+    clock: Clock = "wall"
     seed: int
+    shape: DataShape = DataShape(n_rows=0, n_levels=(), n_classes=0)
     matrix: str
     artifacts: str
 
@@ -44,11 +95,16 @@ class SearchStatus:
     """How a search goes.
 
     Attributes:
+        stage: `trials`, or `final model` while the best are fitted again and put together.
         n_finished: Trials that are complete, pruned or failed for good.
         running: Families of the trials that run now.
-        best_score: In the metric's own unit.
+        best_score: In the metric's own unit; of admissible candidates.
         seconds: Time used so far, all attempts together.
         seconds_left: Until the time limit; None without one.
+        leaders: The best candidates so far, best first, at most `N_LEADERS`.
+        seconds_by_family: CPU seconds of finished trials.
+        n_inadmissible: Finished trials that break a constraint.
+        memory_mb: What all processes of the search hold now.
     """
 
     n_finished: int
@@ -59,55 +115,24 @@ class SearchStatus:
     best_family: str | None
     seconds: float
     seconds_left: float | None
+    stage: Literal["trials", "final model"] = "trials"
+    metric: str = ""
+    n_inadmissible: int = 0
+    leaders: tuple[Candidate, ...] = ()
+    seconds_by_family: tuple[tuple[str, float], ...] = ()
+    memory_mb: float = 0.0
 
 
-DEFAULT_WORKERS = 4
-"""More writers wait for each other on SQLite."""
+N_LEADERS = 8
 
 
-def make_plan(
-    request: TrainingRequest,
-    profile: TableProfile,
-    *,
-    study_name: str,
-    matrix: str,
-    artifacts: str,
-    max_workers: int,
-) -> SearchPlan:
-    """Make the plan of a request's search.
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """Time that is added to a search, also to one that has ended.
 
-    Args:
-        matrix: Folder of the encoded matrix.
-        artifacts: Folder for the candidates' packages.
-        max_workers: The operator's cap; also the threads that all workers share.
-
-    Raises:
-        RequestError: No asked family can learn this kind of task.
+    Attributes:
+        name: The same addition asked for again, as after a kill, counts once.
     """
-    known = load_families()
-    asked = request.model.families or tuple(known)
-    families = tuple(name for name in asked if profile.task_type in known[name].task_types)
-    if not families:
-        raise RequestError(
-            f"At least one model family must learn {profile.task_type} tasks, but none of "
-            f"{', '.join(asked)} does. Add another to model.families."
-        )
-    metric = request.task.metric or DEFAULT_METRIC[profile.task_type]
-    n_workers = min(request.search.workers or DEFAULT_WORKERS, max_workers)
-    return SearchPlan(
-        study_name=study_name,
-        metric=metric,
-        direction=load_metrics()[metric].direction,
-        task_type=profile.task_type,
-        classes=profile.classes,
-        target=request.data.target,
-        families=families,
-        sampler=request.search.sampler,
-        n_trials=request.search.n_trials,
-        time_limit_seconds=request.search.effective_time_limit,
-        n_workers=n_workers,
-        n_threads=max(1, max_workers // n_workers),
-        seed=request.seed,
-        matrix=matrix,
-        artifacts=artifacts,
-    )
+
+    name: str
+    seconds: float

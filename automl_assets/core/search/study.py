@@ -1,4 +1,4 @@
-"""One search as an Optuna study: its trials, who runs them, and what was found.
+"""One search as an Optuna study: its trials, and who runs them.
 
 Optuna's own loop is not used: a database that restarts kills its workers, and
 a trial whose worker died stays RUNNING for ever. Here a trial is claimed under
@@ -6,16 +6,17 @@ a lock, carries its worker's name from the first moment, and is told once.
 """
 
 import hashlib
-import json
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from automl_assets.core.families import load_families
-from automl_assets.core.search.plan import SearchPlan, SearchStatus
+from automl_assets.core.families import Choice, Dimension, Param, Real
+from automl_assets.core.search.plan import Addition, SearchPlan
+from automl_assets.core.search.trial import Job, TrialResult
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 MAX_RETRIES = 2
 """How often a trial is run again after its worker died; a third death is the trial's own fault."""
 
-_DEFAULTS, _FIXED, _RETRIES, _REQUEUED, _SEED = "defaults", "fixed", "retries", "requeued", "seed"
+PROPOSAL, FIXED, JOB = "proposal", "fixed", "job"
+_RETRIES, REQUEUED, SKIPPED = "retries", "requeued", "skipped"
 WORKER, RESULT, REASON = "worker", "result", "reason"
+OUT_OF_MEMORY = "out of memory"
+PLAN, FINAL, USAGE = "plan", "final", "usage"
+USED, CPU_SECONDS, PEAK_MB = "seconds", "cpu_seconds", "peak_mb"
+_TIME = "time"
 
 
 def quiet_optuna() -> None:
@@ -46,10 +52,19 @@ def trial_seed(study_seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def open_study(plan: SearchPlan, storage: "BaseStorage") -> optuna.Study:
-    """Create the study of a plan with each family's default first, or open it again.
+def open_study(
+    plan: SearchPlan, storage: "BaseStorage", added: Addition | None = None
+) -> tuple[optuna.Study, SearchPlan]:
+    """Create the study of a plan with its proposals queued, or open it again.
 
     Must be called under the study's lock.
+
+    Args:
+        added: Time beyond what the search has had; its final model is made anew then.
+
+    Returns:
+        The study, and the plan with the time limit that counts: that of the first attempt,
+        and what was added since.
     """
     study = optuna.create_study(
         study_name=plan.study_name,
@@ -57,26 +72,75 @@ def open_study(plan: SearchPlan, storage: "BaseStorage") -> optuna.Study:
         direction=plan.direction,
         load_if_exists=True,
     )
-    if "plan" not in study.user_attrs:
-        families = load_families()
-        for name in sorted(plan.families, key=lambda name: families[name].relative_cost):
-            fixed = {"family": name}
-            study.enqueue_trial(
-                fixed, user_attrs={_DEFAULTS: True, _FIXED: fixed}, skip_if_exists=True
-            )
+    if PLAN not in study.user_attrs:
+        _queue_proposals(study, plan)
+        study.set_user_attr(_TIME, {"limit": plan.time_limit_seconds, "added": []})
+    if added is not None and added.seconds > 0:
+        _add_time(study, added)
+    time = study.user_attrs[_TIME]
+    changes: dict[str, Any] = {"time_limit_seconds": time["limit"]}
+    if time["added"]:
+        changes["n_trials"] = None
+    plan = plan.model_copy(update=changes)
     # Written anew each time: the study's name fixes what is searched, but the home may have
     # moved since, and the operator may allow another number of workers.
-    study.set_user_attr("plan", plan.model_dump(mode="json"))
-    return study
+    study.set_user_attr(PLAN, plan.model_dump(mode="json"))
+    return study, plan
+
+
+def _add_time(study: optuna.Study, added: Addition) -> None:
+    time, used = study.user_attrs[_TIME], usage_of(study).get(USED, 0.0)
+    if added.name in time["added"]:
+        return
+    is_over = time["limit"] is None or final_is_made(study)
+    begin = used if is_over else max(used, time["limit"])
+    # The name and the time in one write, and last: killed before it, the next call does all of it.
+    study.set_user_attr(FINAL, None)
+    study.set_user_attr(
+        _TIME, {"limit": begin + added.seconds, "added": [*time["added"], added.name]}
+    )
+
+
+def _queue_proposals(study: optuna.Study, plan: SearchPlan) -> None:
+    # Killed in between, the next call finds what is queued already.
+    n_queued = len(study.get_trials(deepcopy=False))
+    for proposal in plan.proposals[n_queued:]:
+        fixed: dict[str, Any] = {"family": proposal.family}
+        space = plan.spaces.get(proposal.family, {})
+        if proposal.params and all(_holds(space[key], proposal.params.get(key)) for key in space):
+            # As values of the trial, the sampler learns from them.
+            fixed |= {f"{proposal.family}.{name}": proposal.params[name] for name in space}
+        if len(plan.feature_sets) > 1:
+            fixed["features"] = proposal.features
+        study.enqueue_trial(
+            fixed,
+            user_attrs={PROPOSAL: proposal.model_dump(mode="json"), FIXED: fixed},
+        )
+
+
+def _holds(dimension: Dimension, value: Param) -> bool:
+    """Tell whether a sampler could have drawn a value: a default may lie outside of the space."""
+    if isinstance(dimension, Choice):
+        return value in dimension.values
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    whole = isinstance(dimension, Real) or isinstance(value, int)
+    return whole and dimension.low <= value <= dimension.high
+
+
+def usage_of(study: optuna.Study) -> dict[str, float]:
+    """Return what a search has used, all attempts together: seconds, CPU seconds, peak memory."""
+    return dict(study.user_attrs.get(USAGE, {}))
 
 
 def read_plan(study: optuna.Study) -> SearchPlan:
     """Return the plan that a study was created with."""
-    return SearchPlan.model_validate(study.user_attrs["plan"])
+    return SearchPlan.model_validate(study.user_attrs[PLAN])
 
 
-def _sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
-    if plan.sampler == "random":
+def make_sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of one trial; a grid is all proposals and needs none."""
+    if plan.sampler != "tpe":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         # `group` is marked experimental; families have parameters of their own, so it is needed.
@@ -88,34 +152,47 @@ def _sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
 
 def is_settled(trial: FrozenTrial) -> bool:
     """Tell whether a trial is over and will not be run again."""
-    return trial.state.is_finished() and not trial.user_attrs.get(_REQUEUED, False)
+    again = trial.user_attrs.get(REQUEUED, False) or trial.user_attrs.get(SKIPPED, False)
+    return trial.state.is_finished() and not again
 
 
-def claim_trial(study: optuna.Study, plan: SearchPlan, worker: str) -> optuna.Trial | None:
-    """Take the next trial for a worker, or None if all are taken.
-
-    Must be called under the study's lock, so that the number of trials is exact.
-    """
-    trials = study.get_trials(deepcopy=False)
-    n_taken = sum(is_settled(trial) or trial.state == TrialState.RUNNING for trial in trials)
-    if plan.n_trials is not None and n_taken >= plan.n_trials:
-        return None
-    waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    number = min(waiting, default=len(trials))
-    study.sampler = _sampler(plan, trial_seed(plan.seed, number))
-    trial = study.ask()
-    trial.set_user_attr(WORKER, worker)
-    return trial
+def job_of(trial: FrozenTrial) -> Job | None:
+    """Return what a trial was told to do; None before it was told."""
+    job = trial.user_attrs.get(JOB)
+    return None if job is None else Job.model_validate(job)
 
 
-def seed_of(trial: optuna.Trial | FrozenTrial, plan: SearchPlan) -> int:
-    """Return the seed that a trial fits with; a repeated trial keeps its first one."""
-    return int(trial.user_attrs.get(_SEED, trial_seed(plan.seed, trial.number)))
+def result_of(trial: FrozenTrial) -> TrialResult | None:
+    """Return what a trial left; None where it was never told."""
+    result = trial.user_attrs.get(RESULT)
+    return None if result is None else TrialResult.model_validate(result)
 
 
-def uses_defaults(trial: optuna.Trial) -> bool:
-    """Tell whether a trial runs its family's defaults instead of drawn values."""
-    return bool(trial.user_attrs.get(_DEFAULTS, False))
+def tell_result(study: optuna.Study, trial: optuna.Trial, result: TrialResult) -> None:
+    """Settle a trial with what it found, unless it was taken from its worker in between."""
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        for name, distance in result.violated.items():
+            trial.set_constraint(name, distance)
+        trial.set_user_attr(RESULT, result.model_dump(mode="json"))
+        if result.pruned:
+            trial.set_user_attr(REASON, "given up: clearly worse than the best after some folds")
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, result.score)
+
+
+def tell_failure(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+    """Settle a trial that found nothing, unless it was taken from its worker in between."""
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        trial.set_user_attr(REASON, reason)
+        study.tell(trial, state=TrialState.FAIL)
+
+
+def skip_trial(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+    """Give a draw of the sampler back: there is no time for it. It is no candidate."""
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        trial.set_user_attr(SKIPPED, True)
+    tell_failure(study, trial, reason)
 
 
 def _fail(
@@ -124,13 +201,12 @@ def _fail(
     study_id = storage.get_study_id_from_name(study.study_name)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     storage.set_trial_user_attr(trial_id, REASON, reason)
-    storage.set_trial_user_attr(trial_id, _REQUEUED, requeued)
+    storage.set_trial_user_attr(trial_id, REQUEUED, requeued)
     study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def release_trials(
     study: optuna.Study,
-    plan: SearchPlan,
     storage: "BaseStorage",
     *,
     alive: Collection[str],
@@ -152,85 +228,70 @@ def release_trials(
     """
     trials = study.get_trials(deepcopy=False)
     successors = {trial.user_attrs.get("retry_of") for trial in trials}
-    n_queued = 0
-    for trial in trials:
-        if trial.state != TrialState.RUNNING or trial.user_attrs.get(WORKER) in alive:
-            continue
-        retries = int(trial.user_attrs.get(_RETRIES, 0))
-        again = retry and retries < MAX_RETRIES
-        if again and trial.number not in successors:
-            study.enqueue_trial(
-                {**trial.user_attrs.get(_FIXED, {}), **trial.params},
-                user_attrs={
-                    _DEFAULTS: bool(trial.user_attrs.get(_DEFAULTS, False)),
-                    _FIXED: trial.user_attrs.get(_FIXED, {}),
-                    _RETRIES: retries + 1,
-                    _SEED: seed_of(trial, plan),
-                    "retry_of": trial.number,
-                },
-            )
-            n_queued += 1
-        _fail(study, storage, trial.number, reason, requeued=again)
-    return n_queued
-
-
-def search_status(study: optuna.Study, plan: SearchPlan, seconds: float) -> SearchStatus:
-    """Return how a search goes; `seconds` is the time used so far."""
-    trials = study.get_trials(deepcopy=False)
-    settled = [trial for trial in trials if is_settled(trial)]
-    complete = [trial for trial in settled if trial.state == TrialState.COMPLETE]
-    best = best_trial(complete, plan)
-    limit = plan.time_limit_seconds
-    return SearchStatus(
-        n_finished=len(settled),
-        n_failed=sum(trial.state == TrialState.FAIL for trial in settled),
-        running=tuple(
-            trial.params["family"]
-            for trial in trials
-            if trial.state == TrialState.RUNNING and "family" in trial.params
-        ),
-        n_trials=plan.n_trials,
-        best_score=best.value if best else None,
-        best_family=best.params["family"] if best else None,
-        seconds=seconds,
-        seconds_left=None if limit is None else max(0.0, limit - seconds),
+    return sum(
+        _end_running(
+            study, storage, trial, reason, retry=retry, has_successor=trial.number in successors
+        )
+        for trial in trials
+        if trial.state == TrialState.RUNNING and trial.user_attrs.get(WORKER) not in alive
     )
 
 
-def best_trial(complete: list[FrozenTrial], plan: SearchPlan) -> FrozenTrial | None:
-    """Return the trial with the best score; of equals the one with the lowest number."""
-    sign = -1.0 if plan.direction == "maximize" else 1.0
-    return min(
-        complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None
-    )
+def requeue_trial(study: optuna.Study, storage: "BaseStorage", number: int, reason: str) -> None:
+    """End a running trial whose process was killed, and queue it again at most twice.
+
+    Must be called under the study's lock.
+    """
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    trial = trials[number]
+    if trial.state == TrialState.RUNNING:
+        successors = {item.user_attrs.get("retry_of") for item in trials.values()}
+        _end_running(study, storage, trial, reason, retry=True, has_successor=number in successors)
 
 
-def is_over(status: SearchStatus) -> bool:
-    """Tell whether nothing is left to do: all trials are settled, or the time is used."""
-    if status.n_trials is not None and status.n_finished >= status.n_trials:
-        return True
-    return status.seconds_left is not None and status.seconds_left <= 0.0
+def _end_running(
+    study: optuna.Study,
+    storage: "BaseStorage",
+    trial: FrozenTrial,
+    reason: str,
+    *,
+    retry: bool,
+    has_successor: bool,
+) -> bool:
+    """End a running trial; queue its successor first, so that a kill in between loses nothing."""
+    retries = int(trial.user_attrs.get(_RETRIES, 0))
+    again = retry and retries < MAX_RETRIES
+    if again and not has_successor:
+        kept = (PROPOSAL, FIXED, JOB)
+        study.enqueue_trial(
+            {**trial.user_attrs.get(FIXED, {}), **trial.params},
+            user_attrs={
+                **{key: trial.user_attrs[key] for key in kept if key in trial.user_attrs},
+                _RETRIES: retries + 1,
+                "retry_of": trial.number,
+            },
+        )
+    _fail(study, storage, trial.number, reason, requeued=again)
+    return again
 
 
-def ledger(study: optuna.Study, plan: SearchPlan) -> list[dict[str, Any]]:
-    """Return all trials as plain values, in order of number: enough to run them again."""
-    return [
-        {
-            "number": trial.number,
-            "state": trial.state.name.lower(),
-            "params": trial.params,
-            "defaults": bool(trial.user_attrs.get(_DEFAULTS, False)),
-            "seed": seed_of(trial, plan),
-            "value": trial.value,
-            "result": trial.user_attrs.get(RESULT),
-            "reason": trial.user_attrs.get(REASON, ""),
-            "requeued": bool(trial.user_attrs.get(_REQUEUED, False)),
-        }
+def n_waiting(trials: Collection[FrozenTrial], plan: SearchPlan) -> int:
+    """Return how many queued trials the asked number has room for."""
+    waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+    if plan.n_trials is None:
+        return waiting
+    n_taken = sum(is_settled(trial) or trial.state == TrialState.RUNNING for trial in trials)
+    return min(waiting, max(0, plan.n_trials - n_taken))
+
+
+def others_run(study: optuna.Study, worker: str) -> bool:
+    """Tell whether other workers run trials now."""
+    return any(
+        trial.state == TrialState.RUNNING and trial.user_attrs.get(WORKER) != worker
         for trial in study.get_trials(deepcopy=False)
-    ]
+    )
 
 
-def ledger_sha256(entries: list[dict[str, Any]]) -> str:
-    """Return the digest of a ledger as canonical JSON."""
-    text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def final_is_made(study: optuna.Study) -> bool:
+    """Tell whether the final model was made, or found impossible."""
+    return isinstance(study.user_attrs.get(FINAL), dict)

@@ -1,104 +1,365 @@
-"""One trial: fit on the train part, score on the validation part, keep the model."""
+"""One trial: fit on each fold, score what was held out, keep the first fold's model."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
+import numpy as np
+from pydantic import Field
 
+from automl_assets.core.composite import CompositeMember, CompositeModel
 from automl_assets.core.encoding import Preprocessing
-from automl_assets.core.families import Encoded, FitOptions, load_families
-from automl_assets.core.matrix import read_part, read_preprocessing
-from automl_assets.core.metrics import load_metrics
+from automl_assets.core.families import (
+    Encoded,
+    FitOptions,
+    FittedModel,
+    ModelFamily,
+    Params,
+    load_families,
+)
+from automl_assets.core.feature_sets import FeatureTransform, read_feature_set
+from automl_assets.core.files import publishing
+from automl_assets.core.metrics import Metric, load_metrics
 from automl_assets.core.package import package_bytes, write_package
+from automl_assets.core.search.limits import limits_of, violations
+from automl_assets.core.search.measuring import Timers, measure_candidate
 from automl_assets.core.search.plan import SearchPlan
-from automl_assets.core.search.study import seed_of, uses_defaults
+from automl_assets.core.search.selection import SelectionData, take_rows
 from automl_assets.core.values import Value
+
+PACKAGE, PREDICTIONS, RESULT_FILE = "package", "selection.npy", "result.json"
+"""What a trial leaves in its folder: the model, its selection predictions, its result."""
+
+N_TRAIN_SCORE_ROWS = 10_000
+"""Rows of train on which the gap between training and selection score is looked at."""
+
+
+class Job(Value):
+    """All that the process of one trial is told.
+
+    Attributes:
+        params: By bare name, fixed ones included.
+        seconds: How long all its fits may take; None: as long as they need.
+        row_share: Share of a fit's rows that it sees, where all of them cannot be afforded.
+        rival: Scores of the best candidate so far on each fold; a trial that is
+            clearly worse after a fold or two is pruned.
+    """
+
+    number: int
+    family: str
+    params: Params
+    features: str = "all"
+    seed: int
+    origin: str
+    seconds: float | None = None
+    row_share: float = 1.0
+    rival: tuple[float, ...] = ()
 
 
 class TrialResult(Value):
-    """What a finished trial leaves in the ledger."""
+    """What a finished trial leaves in the ledger.
+
+    Attributes:
+        score: On all selection rows; of a pruned trial the mean of its folds.
+        fold_scores: One for each fit.
+        fit_seconds: Of all fits.
+        n_iterations: Of each fit; empty where the family has none.
+        train_score: On rows that the first fold was fitted on.
+    """
 
     score: float
-    cpu_seconds: float
-    n_iterations: int | None
+    fold_scores: tuple[float, ...]
+    fit_seconds: float
+    n_iterations: tuple[int, ...]
     model_bytes: int
     package_sha256: str
-    params: dict[str, float | int | str | bool | None]
     truncated: bool
+    pruned: bool = False
+    train_score: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    measured: dict[str, float] = Field(default={})
+    violated: dict[str, float] = Field(default={})
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+    io_mb: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialData:
-    """What a worker maps into memory: the train and validation parts, nothing else."""
+class Recipe:
+    """How one candidate is fitted, on whatever rows."""
 
-    train: Encoded
-    validation: Encoded
-    preprocessing: Preprocessing
+    family: ModelFamily
+    params: Params
+    transform: FeatureTransform | None
+
+    def fit(self, part: Encoded, held_out: Encoded | None, options: FitOptions) -> FittedModel:
+        """Fit on rows that are encoded for all features."""
+        if self.transform is None:
+            return self.family.fit(part, held_out, self.params, options)
+        return self.family.fit(
+            self.transform.encoded(part),
+            None if held_out is None else self.transform.encoded(held_out),
+            self.params,
+            options,
+        )
+
+    def predict(self, model: FittedModel, X: np.ndarray) -> np.ndarray:
+        """Predict rows that are encoded for all features."""
+        return model.predict(X if self.transform is None else self.transform.apply(X))
+
+    def packaged(self, model: FittedModel) -> FittedModel:
+        """Return the model with its features chosen inside, as it is deployed."""
+        if self.transform is None:
+            return model
+        return CompositeModel([CompositeMember(self.family.name, model, 1.0, self.transform)])
 
 
-def load_trial_data(plan: SearchPlan) -> TrialData:
-    """Map the parts that a search may see."""
-    folder = Path(plan.matrix)
-    preprocessing = read_preprocessing(folder)
-    return TrialData(
-        train=read_part(folder, "train", preprocessing),
-        validation=read_part(folder, "validation", preprocessing),
-        preprocessing=preprocessing,
+def make_recipe(plan: SearchPlan, family: str, params: Params, features: str) -> Recipe:
+    """Return how a candidate is fitted."""
+    feature_set = read_feature_set(Path(plan.artifacts), features)
+    return Recipe(
+        family=load_families()[family],
+        params=params,
+        transform=None if feature_set is None else feature_set.transform,
     )
 
 
-def run_trial(
-    trial: optuna.Trial,
+def make_options(
     plan: SearchPlan,
-    data: TrialData,
+    recipe: Recipe,
     *,
+    seed: int,
+    n_threads: int,
     should_stop: Callable[[], bool],
-    cpu_clock: Callable[[], float],
+    n_iterations: int | None = None,
+) -> FitOptions:
+    """Return how to fit, apart from hyperparameters."""
+    structure = plan.structure
+    if recipe.transform is not None:
+        structure = recipe.transform.structure(structure)
+    return FitOptions(
+        task_type=plan.task_type,
+        n_classes=plan.n_classes,
+        seed=seed,
+        n_threads=n_threads,
+        should_stop=should_stop,
+        structure=structure,
+        n_iterations=n_iterations,
+        use_gpu=plan.use_gpu and recipe.family.gpu,
+    )
+
+
+def is_hopeless(own: list[float], rival: tuple[float, ...], *, sign: float) -> bool:
+    """Tell whether a trial can be given up after the folds that it has been scored on.
+
+    It is worse than the best candidate on every fold, and on average by more
+    than the best candidate's scores differ between folds (half of that from the
+    second fold on): two candidates see the same rows, so that most of the
+    spread between folds cancels out of their differences.
+
+    Args:
+        sign: 1 where lower scores are better, -1 where higher ones are.
+
+    Examples:
+        >>> is_hopeless([5.0], (1.0, 1.2, 0.8), sign=1.0)
+        True
+        >>> is_hopeless([1.1], (1.0, 1.2, 0.8), sign=1.0)
+        False
+    """
+    if len(rival) < 2 or len(own) >= len(rival):
+        return False
+    worse_by = [sign * (mine - best) for mine, best in zip(own, rival, strict=False)]
+    spread = float(np.std(rival))
+    bar = spread if len(own) == 1 else spread / 2
+    return min(worse_by) > 0 and float(np.mean(worse_by)) > bar
+
+
+class Fits:
+    """The fits of one trial, fold by fold.
+
+    Args:
+        clock: What the job's seconds are counted by.
+        exact: Iterations of each fit, where they are known from an earlier run of the same
+            trial: then no fit stops by itself.
+
+    Attributes:
+        first: The model of the first fold, the one that is kept.
+        prediction: Of the selection rows; NaN where no fold has predicted yet.
+        scores: Of each fold.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        plan: SearchPlan,
+        data: SelectionData,
+        metric: Metric,
+        clock: Callable[[], float],
+        exact: Sequence[int] = (),
+    ) -> None:
+        self._job, self._plan, self._data, self._clock = job, plan, data, clock
+        self._metric, self._exact = metric, exact
+        self._started = clock()
+        self.recipe = make_recipe(plan, job.family, job.params, job.features)
+        self.first: FittedModel | None = None
+        self.prediction: np.ndarray | None = None
+        self.scores: list[float] = []
+        self.n_iterations: list[int] = []
+        self.truncated = False
+        self.pruned = False
+
+    def run(self) -> None:
+        """Fit and score each fold, unless the trial is hopeless before."""
+        sign = 1.0 if self._metric.direction == "minimize" else -1.0
+        for number in range(self._data.n_folds):
+            self.run_fold(number)
+            if is_hopeless(self.scores, self._job.rival, sign=sign):
+                self.pruned = True
+                return
+
+    @property
+    def score(self) -> float:
+        """On all selection rows; of a pruned trial the mean of its folds."""
+        if self.pruned or len(self.scores) < 2 or self.prediction is None:
+            return float(np.mean(self.scores))
+        return _finite(self._metric, self._data.y, self.prediction)
+
+    def run_fold(self, number: int) -> None:
+        """Fit and score one fold."""
+        fold = self._data.fold(number)
+        until = math.inf
+        if self._job.seconds is not None:
+            left = self._started + self._job.seconds - self._clock()
+            until = self._clock() + left / (self._data.n_folds - number)
+        options = make_options(
+            self._plan,
+            self.recipe,
+            seed=self._job.seed,
+            n_threads=self._plan.n_threads,
+            should_stop=lambda: self._clock() >= until,
+            n_iterations=self._exact[number] if self._exact else None,
+        )
+        part = fold.fit
+        if self._job.row_share < 1.0:
+            part = take_rows(part, _some_rows(len(part.y), self._job))
+        model = self.recipe.fit(part, None if self._exact else fold.held_out, options)
+        self.truncated |= self._clock() >= until
+        prediction = self.recipe.predict(model, fold.held_out.X)
+        if self.prediction is None:
+            shape = (len(self._data.y), *prediction.shape[1:])
+            self.prediction = np.full(shape, np.nan)
+        self.prediction[fold.rows] = prediction
+        self.scores.append(_finite(self._metric, fold.held_out.y, prediction))
+        if model.n_iterations is not None:
+            self.n_iterations.append(model.n_iterations)
+        if self.first is None:
+            self.first = model
+
+
+def _some_rows(n_rows: int, job: Job) -> np.ndarray:
+    generator = np.random.default_rng(job.seed)
+    n_kept = max(1, round(job.row_share * n_rows))
+    return np.sort(generator.choice(n_rows, n_kept, replace=False, shuffle=False))
+
+
+def _finite(metric: Metric, y: np.ndarray, prediction: np.ndarray) -> float:
+    score = metric.score(y, prediction)
+    if not math.isfinite(score):
+        raise ArithmeticError(f"The score must be a finite number, but {metric.name} is {score}.")
+    return score
+
+
+def _train_score(fits: Fits, data: SelectionData, metric: Metric) -> float | None:
+    if fits.first is None:
+        return None
+    n_rows = len(data.train.y)
+    rows = slice(None, None, max(1, n_rows // N_TRAIN_SCORE_ROWS))
+    prediction = fits.recipe.predict(fits.first, np.asfortranarray(data.train.X[rows]))
+    score = metric.score(data.train.y[rows], prediction)
+    return score if math.isfinite(score) else None
+
+
+N_WARM_UP_ROWS = 64
+
+
+def warm_up(recipe: Recipe, plan: SearchPlan, data: SelectionData) -> None:
+    """Fit a few rows, so that libraries are loaded when time begins to count.
+
+    A deadline and a cost model that see imports would take a fast family for a slow one.
+    """
+    rows = np.arange(min(N_WARM_UP_ROWS, len(data.train.y)))
+    options = make_options(
+        plan, recipe, seed=0, n_threads=1, should_stop=lambda: True, n_iterations=1
+    )
+    with suppress(Exception):
+        recipe.fit(take_rows(data.train, rows), None, options)
+
+
+def run_trial(
+    job: Job,
+    plan: SearchPlan,
+    data: SelectionData,
+    preprocessing: Preprocessing,
+    *,
+    clock: Callable[[], float],
+    timers: Timers,
 ) -> TrialResult:
     """Fit, score and keep one candidate.
 
+    Its folder gets the first fold's model as a package, and the predictions of
+    all selection rows.
+
     Args:
-        should_stop: True asks the fit to end with the model so far.
-        cpu_clock: CPU seconds of this process.
+        clock: What the job's seconds are counted by.
+        timers: For latencies.
 
     Raises:
         ArithmeticError: The score is not a finite number.
         Exception: Whatever the family's library raises.
     """
-    family = load_families()[trial.suggest_categorical("family", plan.families)]
-    params = family.default_params() if uses_defaults(trial) else family.suggest(trial)
-    options = FitOptions(
-        task_type=plan.task_type,
-        n_classes=plan.n_classes,
-        seed=seed_of(trial, plan),
-        n_threads=plan.n_threads,
-        should_stop=should_stop,
-    )
-    started = cpu_clock()
-    model = family.fit(data.train, data.validation, params, options)
     metric = load_metrics()[plan.metric]
-    score = metric.score(data.validation.y, model.predict(data.validation.X))
-    if not math.isfinite(score):
-        raise ArithmeticError(f"The score must be a finite number, but {plan.metric} is {score}.")
-    folder = Path(plan.artifacts) / str(trial.number)
-    digest = write_package(
-        folder,
-        model,
-        data.preprocessing,
-        family=family.name,
-        params=params,
-        task_type=plan.task_type,
-        classes=plan.classes,
-        target=plan.target,
-    )
+    warm_up(make_recipe(plan, job.family, job.params, job.features), plan, data)
+    started = clock()
+    fits = Fits(job, plan, data, metric, clock)
+    fits.run()
+    fit_seconds = clock() - started
+    folder = Path(plan.artifacts) / str(job.number)
+    model = fits.first
+    if model is None or fits.prediction is None:
+        raise ArithmeticError(f"A trial needs a fold to fit, but trial {job.number} had none.")
+    digest, n_bytes, score = "", 0, fits.score
+    measured: dict[str, float] = {}
+    if not fits.pruned:
+        digest = write_package(
+            folder / PACKAGE,
+            fits.recipe.packaged(model),
+            preprocessing,
+            family=job.family,
+            params=job.params,
+            task_type=plan.task_type,
+            classes=plan.classes,
+            target=plan.target,
+        )
+        n_bytes = package_bytes(folder / PACKAGE)
+        with publishing(folder / PREDICTIONS) as temporary, temporary.open("wb") as file:
+            np.save(file, fits.prediction.astype(np.float32), allow_pickle=False)
+        measured = measure_candidate(
+            plan, data, package=folder / PACKAGE, prediction=fits.prediction, timers=timers
+        )
     return TrialResult(
         score=score,
-        cpu_seconds=cpu_clock() - started,
-        n_iterations=model.n_iterations,
-        model_bytes=package_bytes(folder),
+        fold_scores=tuple(fits.scores),
+        fit_seconds=fit_seconds,
+        n_iterations=tuple(fits.n_iterations),
+        model_bytes=n_bytes,
         package_sha256=digest,
-        params=params,
-        truncated=should_stop(),
+        truncated=fits.truncated,
+        pruned=fits.pruned,
+        train_score=None if fits.pruned else _train_score(fits, data, metric),
+        curve=model.curve,
+        measured=measured,
+        violated=violations(measured, limits_of(plan.constraints)),
     )

@@ -1,0 +1,217 @@
+"""What a trial and the final model will take, and what of it can be afforded."""
+
+import math
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from automl_assets.core.families import DataShape, load_families
+from automl_assets.core.search.budget import (
+    BASELINE_SHARE,
+    FIRST_ROW_SHARE,
+    FIRST_TRIAL_SHARE,
+    MAX_TRIAL_SHARE,
+    RESERVE_SLACK,
+    SLACK,
+    CostModel,
+    Observation,
+)
+from automl_assets.core.search.plan import SearchPlan
+from automl_assets.core.search.standing import ranked
+from automl_assets.core.search.study import (
+    OUT_OF_MEMORY,
+    REASON,
+    job_of,
+    result_of,
+)
+from automl_assets.core.search.trial import Job
+
+MAX_FINAL_SHARE = 0.15
+"""Of the time limit, what is kept back for more than the best candidate's own refit."""
+
+GROWTH_AFTER_FAILURE = 3.0
+"""As long as there is no model, each failure gives the next trial so many times more time."""
+
+MIN_TRIAL_SECONDS = 0.5
+"""What a trial may take at least: a search that has no time at all still owes its user a model."""
+
+SMALLEST_ROW_SHARE = 0.25
+"""Fewer rows rank candidates badly: rungs of 10,000 rows did, and cost half of the time."""
+
+NOT_BEGUN = "not begun"
+"""How the reason of a trial begins that was refused by its forecast."""
+
+LIBRARY_MB = 64.0
+"""What a fit of a few rows holds in any case, 1 to 51 MB: it does not grow with the model."""
+
+FINAL_SECONDS = 2.0
+"""What the final model takes beside its fits: the ensemble, models read back, packages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much one candidate is fitted on.
+
+    Attributes:
+        fit: What each of its fits sees.
+        n_fits: Folds.
+        everything: Train and validation rows together, for the final model.
+    """
+
+    fit: DataShape
+    n_fits: int
+    everything: DataShape
+
+
+def learned_costs(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> CostModel:
+    """Return what trials take, from those that are over."""
+    families = load_families()
+    seen = []
+    for trial in trials:
+        job, result = job_of(trial), result_of(trial)
+        if job is None or result is None or not result.fold_scores:
+            continue
+        expected = families[job.family].expected_seconds(scale.fit, job.params)
+        n_fits = len(result.fold_scores)
+        seen.append(
+            Observation(
+                family=job.family,
+                expected=expected * n_fits * job.row_share / plan.n_threads,
+                seconds=result.fit_seconds,
+                truncated=result.truncated,
+            )
+        )
+    return CostModel(seen)
+
+
+def final_seconds(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> float:
+    """Return how long the final model will take: the best candidates are fitted once more."""
+    total = FINAL_SECONDS
+    most = MAX_FINAL_SHARE * (plan.time_limit_seconds or 0.0)
+    for place, trial in enumerate(ranked(trials, plan)[: plan.max_members]):
+        job, result = job_of(trial), result_of(trial)
+        if job is None or result is None:
+            continue
+        per_fit = result.fit_seconds / max(1, len(result.fold_scores))
+        growth = scale.everything.n_rows / max(1.0, scale.fit.n_rows * job.row_share)
+        refit = RESERVE_SLACK * per_fit * growth
+        if place > 0 and total + refit > most:
+            # The best one is fitted again in any case, the others as far as time allows.
+            break
+        total += refit
+    return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a trial is expected to take, and what there is.
+
+    Attributes:
+        needed: Seconds.
+        cap: Seconds that it may take.
+        megabytes: Of memory that it does not share.
+        may_cut: Whether it may see a part of the rows.
+        slack: It starts if so many times `needed` is there.
+        has_model: Whether something is there already, should it come to nothing.
+    """
+
+    needed: float
+    cap: float
+    megabytes: float
+    memory: float
+    may_cut: bool
+    slack: float
+    has_model: bool
+
+    @property
+    def _affordable(self) -> float:
+        by_time = self.cap / max(self.needed * self.slack, 1e-9)
+        return min(by_time, self.memory / max(self.megabytes, 1e-9))
+
+    @property
+    def row_share(self) -> float:
+        """Share of the rows that it sees: all, unless they cannot be afforded."""
+        share = self._affordable
+        if share >= 1 or not self.may_cut:
+            return 1.0
+        return max(share, SMALLEST_ROW_SHARE if self.has_model else FIRST_ROW_SHARE)
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not begun; empty if it is."""
+        smallest = SMALLEST_ROW_SHARE if self.may_cut else 1.0
+        if not self.has_model or self._affordable >= smallest:
+            return ""
+        if self.memory < self.megabytes * smallest:
+            return (
+                f"{NOT_BEGUN}: it would hold about {self.megabytes:,.0f} MB, and may hold "
+                f"{self.memory:,.0f} MB"
+            )
+        return f"{NOT_BEGUN}: it would take about {self.needed:.1f} s of {self.cap:.1f} s"
+
+
+def forecast(
+    job: Job,
+    trials: list[FrozenTrial],
+    plan: SearchPlan,
+    scale: Scale,
+    *,
+    left: float,
+    has_model: bool,
+) -> Forecast:
+    """Return what a trial is expected to take.
+
+    Args:
+        trials: All trials so far: the cost model learns from them.
+        left: Seconds until the final model must be begun.
+        has_model: Whether a trial is complete.
+    """
+    is_baseline = job.origin == "baseline"
+    return Forecast(
+        needed=_needed(job, trials, plan, scale),
+        cap=_cap(plan, left, job, trials, has_model=has_model),
+        megabytes=_megabytes(job, trials, scale),
+        memory=plan.memory_mb or math.inf,
+        may_cut=plan.n_fits == 1 and not is_baseline,
+        slack=1.0 if is_baseline else SLACK,
+        has_model=has_model,
+    )
+
+
+def _cap(
+    plan: SearchPlan, left: float, job: Job, trials: list[FrozenTrial], *, has_model: bool
+) -> float:
+    """Return the longest that the next trial may take."""
+    limit = plan.time_limit_seconds
+    if limit is None:
+        return math.inf
+    if has_model:
+        share = BASELINE_SHARE if job.origin == "baseline" else MAX_TRIAL_SHARE
+    else:
+        # On a busy machine the first one may be cut short: another that is as short would be too.
+        n_failed = sum(trial.state == TrialState.FAIL for trial in trials)
+        share = min(FIRST_TRIAL_SHARE * GROWTH_AFTER_FAILURE**n_failed, 1.0)
+    return max(min(left, max(share * limit, 1.0)), MIN_TRIAL_SECONDS)
+
+
+def _needed(job: Job, trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> float:
+    costs = learned_costs(trials, plan, scale)
+    return costs.seconds(
+        job.family, job.params, scale.fit, n_fits=scale.n_fits, n_threads=plan.n_threads
+    )
+
+
+def _megabytes(job: Job, trials: list[FrozenTrial], scale: Scale) -> float:
+    """Return about how much memory a trial holds, corrected by what its family was seen to hold."""
+    family = load_families()[job.family]
+    ratios = [1.0]
+    for trial in trials:
+        seen, result = job_of(trial), result_of(trial)
+        if seen is not None and result is not None and seen.family == job.family:
+            expected = family.expected_bytes(scale.fit, seen.params) / 1e6
+            own = max(0.0, result.peak_mb - LIBRARY_MB)
+            ratios.append(own / max(expected * seen.row_share, 1.0))
+        elif OUT_OF_MEMORY in str(trial.user_attrs.get(REASON)) and seen is not None:
+            # Twice as much again: the next one is smaller, or is not begun.
+            ratios += [2.0 * ratios[-1]] if seen.family == job.family else []
+    return family.expected_bytes(scale.fit, job.params) / 1e6 * max(ratios[-3:])
