@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 # Limits of MLflow: params in one call, characters of a data set's digest and of a description.
 _BATCH = 100
+METRICS_BATCH = 1000
 _DIGEST_LENGTH = 36
 _DESCRIPTION_LENGTH = 5000
+
+
+KIND, STUDY = "automl.kind", "automl.study"
+"""Tags of the run of a search."""
 
 
 def version_tags(registration: Registration) -> dict[str, str]:
@@ -64,7 +69,7 @@ def find_version(client: "MlflowClient", registration: Registration) -> "MlflowV
 def find_or_start_run(
     client: "MlflowClient", registration: Registration, experiment_id: str
 ) -> "Run":
-    """Return the MLflow run of an earlier call, or start one."""
+    """Return the MLflow run of an earlier call, or that of the search, or start one."""
     found = client.search_runs(
         [experiment_id],
         f"tags.`automl.request_id` = '{registration.request_id}'"
@@ -75,7 +80,30 @@ def find_or_start_run(
     if found:
         return found[0]
     tags = version_tags(registration)
-    return client.create_run(experiment_id, tags=tags, run_name=registration.request_id)
+    search = find_search_run(
+        client, experiment_id, registration.request_id, registration.tags.get("study", "")
+    )
+    if search is None or "automl.artifact_sha256" in search.data.tags:
+        return client.create_run(experiment_id, tags=tags, run_name=registration.request_id)
+    from mlflow.entities import RunTag
+
+    # The search becomes the model's run; all tags at once, so that the next call finds it.
+    client.log_batch(search.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    return search
+
+
+def find_search_run(
+    client: "MlflowClient", experiment_id: str, request_id: str, study_name: str
+) -> "Run | None":
+    """Return the run that a search was tracked under, if there is one."""
+    found = client.search_runs(
+        [experiment_id],
+        f"tags.`{KIND}` = 'search' and tags.`automl.request_id` = '{request_id}'"
+        f" and tags.`{STUDY}` = '{study_name}'",
+        order_by=["attributes.start_time ASC"],
+        max_results=1,
+    )
+    return found[0] if found else None
 
 
 def log_training(client: "MlflowClient", run: "Run", registration: Registration) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from automl_assets.core.errors import ServiceError
 from automl_assets.core.files import publishing
 
 _SQLITE = "sqlite:///"
+
+_IMPORTING = threading.Lock()
+"""Two threads that import MLflow at once could each see half of its modules."""
 
 _ENVIRONMENT = {
     # A pickle runs code when it is read; MLflow's default allows it.
@@ -66,6 +70,36 @@ def ensure_database(tracking_uri: str, artifact_root: Path | None) -> None:
         store.engine.dispose()
 
 
+class _Silence:
+    """Hides warnings while at least one thread is inside.
+
+    The filters belong to the process: if each thread saved and restored them,
+    the first to leave would uncover the warnings of the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n_inside += 1
+            if self._n_inside == 1:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def calling_mlflow(tracking_uri: str, doing: str) -> Iterator[None]:
     """Turn what MLflow, its database and its transport raise into one of our errors.
@@ -76,12 +110,13 @@ def calling_mlflow(tracking_uri: str, doing: str) -> Iterator[None]:
     Raises:
         ServiceError: With the first line of what was raised.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    configure_mlflow()
+    with _IMPORTING, _SILENCE:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _SILENCE:
             yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,21 +1,19 @@
 """The model registry on MLflow, over its client.
 
-One MLflow run belongs to one model of one request. Everything is looked for
+One MLflow run belongs to one model of one request; where the search was tracked, it is the
+search's. Everything is looked for
 before it is made, so a registration that was killed at any point goes on where
 it stopped. `docs/decisions/0002-mlflow-client.md` says why the client, and not
 dagster-mlflow, is used.
 """
 
-import fcntl
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-import dagster as dg
 from pydantic import Field
 
 from automl_assets.core.errors import RequestError, ServiceError
@@ -23,6 +21,7 @@ from automl_assets.core.package import verify_package
 from automl_assets.core.ports import ModelRegistry, Registration
 from automl_assets.core.values import ModelVersion
 from resources.mlflow_model import PACKAGE_PATH, write_mlflow_model
+from resources.mlflow_place import MlflowPlace
 from resources.mlflow_records import (
     create_version,
     find_or_start_run,
@@ -32,7 +31,7 @@ from resources.mlflow_records import (
     set_alias,
     to_model_version,
 )
-from resources.mlflow_setup import calling_mlflow, configure_mlflow, ensure_database
+from resources.mlflow_setup import calling_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,27 +70,10 @@ def select_version(
     )
 
 
-class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
+class MlflowModelRegistry(MlflowPlace, ModelRegistry):
     """Models in MLflow: a server, or SQLite and files in one folder."""
 
-    tracking_uri: str = Field(description="An MLflow server, or `sqlite:////folder/mlflow.db`.")
-    artifact_folder: str | None = Field(
-        default=None,
-        description="Where files of models are kept; without it a server decides.",
-    )
-    lock_folder: str = Field(
-        description="Locks and scratch of running registrations, and models fetched from a server."
-    )
     ui_url: str | None = Field(default=None, description="Where people open MLflow.")
-
-    def client(self) -> "MlflowClient":
-        """Return MLflow's client; makes the database if there is none."""
-        configure_mlflow()
-        from mlflow import MlflowClient
-
-        with self._locked("database"):
-            ensure_database(self.tracking_uri, self._artifact_root)
-            return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def register(self, registration: Registration) -> ModelVersion:
         """Register a model, or find the version of an earlier call; see the port.
@@ -99,11 +81,10 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
         Registrations of one name wait for each other on one machine. The alias
         never moves back to an older version.
         """
-        configure_mlflow()
         doing = f"the registration of {registration.request_id!r}"
         with (
             calling_mlflow(self.tracking_uri, doing),
-            self._locked(f"model {registration.name}"),
+            self.locked(f"model {registration.name}"),
         ):
             client = self.client()
             version = find_version(client, registration) or self._create(client, registration)
@@ -134,7 +115,6 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
 
     def list_versions(self) -> list[ModelVersion]:
         """Return all versions that this platform registered, newest first."""
-        configure_mlflow()
         with calling_mlflow(self.tracking_uri, "the list of models"):
             client = self.client()
             aliases = {
@@ -158,41 +138,11 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
         name = quote(version.name, safe="")
         return f"{self.ui_url.rstrip('/')}/#/models/{name}/versions/{version.version}"
 
-    @property
-    def _artifact_root(self) -> Path | None:
-        """Where files of models are kept; None leaves it to the server."""
-        if self.artifact_folder is not None:
-            return Path(self.artifact_folder).absolute()
-        if urlsplit(self.tracking_uri).scheme in ("http", "https"):
-            return None
-        raise ServiceError(
-            "Without an MLflow server the files of models need a folder, but artifact_folder "
-            "is not set. Set it, or name a server."
-        )
-
-    @contextmanager
-    def _locked(self, what: str) -> Iterator[None]:
-        """Wait for the other processes of this machine that do the same."""
-        path = Path(self.lock_folder) / f"{quote(what, safe='')}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def _create(self, client: "MlflowClient", registration: Registration) -> "MlflowVersion":
-        run = find_or_start_run(client, registration, self._experiment(client, registration.name))
+        run = find_or_start_run(client, registration, self.experiment(client, registration.name))
         log_training(client, run, registration)
         self._upload(client, run.info.run_id, registration)
         return create_version(client, run, registration, _MODEL_PATH)
-
-    def _experiment(self, client: "MlflowClient", name: str) -> str:
-        """Return the experiment of a model name."""
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return found.experiment_id
-        root = self._artifact_root
-        location = None if root is None else (root / quote(name, safe="")).as_uri()
-        return client.create_experiment(name, artifact_location=location)
 
     def _upload(self, client: "MlflowClient", run_id: str, registration: Registration) -> None:
         client.log_artifacts(run_id, str(registration.report), "report")
@@ -219,7 +169,7 @@ class MlflowModelRegistry(dg.ConfigurableResource, ModelRegistry):
         if urlsplit(uri).scheme == "file":
             return Path(download_artifacts(uri))
         kept = Path(self.lock_folder) / "fetched" / version.artifact_sha256
-        with self._locked(f"fetch {version.artifact_sha256}"):
+        with self.locked(f"fetch {version.artifact_sha256}"):
             if not kept.exists():
                 scratch = kept.with_suffix(".scratch")
                 shutil.rmtree(scratch, ignore_errors=True)

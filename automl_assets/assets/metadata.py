@@ -1,16 +1,12 @@
 """What people see of each asset in Dagit: tables, links and digests."""
 
-import base64
 from collections.abc import Mapping
 
 import dagster as dg
 
-from automl_assets.core.families import Params
 from automl_assets.core.leakage.part_comparison import PartComparison
-from automl_assets.core.search.history import history_png
 from automl_assets.core.values import (
     AcceptedRequest,
-    CandidateSet,
     DataSnapshot,
     EvaluationReport,
     Finding,
@@ -23,12 +19,6 @@ from automl_assets.core.values import (
 from automl_assets.dagit import Metadata, fenced, table
 
 N_COLUMNS_SHOWN = 200
-N_CANDIDATES_SHOWN = 50
-
-
-def _params_text(params: Params) -> str:
-    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in params.items()}
-    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def request_metadata(accepted: AcceptedRequest) -> Metadata:
@@ -144,37 +134,6 @@ def split_metadata(split: Split, profile: TableProfile, same: PartComparison) ->
         "features": len(split.feature_names),
         "preprocessing_version": split.preprocessing_version,
         "data_commit": split.commit_id,
-    }
-
-
-def candidates_metadata(candidates: CandidateSet) -> Metadata:
-    """The winner, how the search went, and the leaderboard with the reasons."""
-    best = candidates.best
-    image = base64.b64encode(history_png(candidates)).decode()
-    return {
-        "best": f"trial {best.number}, {best.family}, {candidates.metric} {best.score:.6g} "
-        "on the validation part",
-        "trials": len(candidates.leaderboard),
-        "failed": sum(item.state == "failed" for item in candidates.leaderboard),
-        "stopped_by": candidates.stopped_by,
-        "seconds": candidates.seconds,
-        "study": candidates.study_name,
-        "ledger_sha256": candidates.ledger_sha256,
-        "history": dg.MetadataValue.md(f"![score by trial](data:image/png;base64,{image})"),
-        "leaderboard": table(
-            [
-                {
-                    "trial": item.number,
-                    "family": item.family,
-                    candidates.metric: "" if item.score is None else f"{item.score:.6g}",
-                    "cpu_seconds": f"{item.cpu_seconds or 0:.1f}",
-                    "size_kB": f"{(item.model_bytes or 0) / 1000:.0f}",
-                    "why not": item.reason,
-                    "params": _params_text(item.params),
-                }
-                for item in candidates.leaderboard[:N_CANDIDATES_SHOWN]
-            ]
-        ),
     }
 
 

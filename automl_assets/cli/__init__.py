@@ -62,6 +62,20 @@ def train(
     owner: Annotated[str | None, typer.Option(help="Who asks. Default: the user.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every random choice.")] = None,
     workers: Annotated[int | None, typer.Option(help="Search workers.", min=1)] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Who proposes models: tpe, random or grid.")
+    ] = None,
+    monotonic: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=DIRECTION",
+            help="Column whose effect is increasing or decreasing; may be given again.",
+        ),
+    ] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="Largest model, in MB.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Largest p99 latency of one row, in milliseconds.")
+    ] = None,
 ) -> None:
     """Train, evaluate and register a model, here and now; no server is needed."""
     from automl_assets.cli.train import TrainOptions, train_file
@@ -85,16 +99,26 @@ def train(
         owner=owner,
         seed=seed,
         workers=workers,
+        sampler=sampler,
+        monotonic=tuple(monotonic or ()),
+        max_size_mb=max_size_mb,
+        max_latency_ms=max_latency_ms,
     )
     train_file(Path(data), options)
 
 
 @app.command()
-def resume(request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")]) -> None:
+def resume(
+    request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
+    add_time: Annotated[
+        str | None,
+        typer.Option(help="Search longer, such as 10m, also after the end; then the model is new."),
+    ] = None,
+) -> None:
     """Go on with a request that was stopped or killed; finished trials are not repeated."""
     from automl_assets.cli.train import resume_request
 
-    resume_request(request_id)
+    resume_request(request_id, add_time=add_time)
 
 
 @app.command()
@@ -246,7 +270,10 @@ def main() -> None:
 def storage_problem(error: BaseException) -> str | None:
     """Return what to tell when the disk or a database under us failed; None for other errors."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    # An error that is raised from one behind it closes a circle.
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         full = "No space left" in str(cause) or "disk is full" in str(cause)
         if full:
             return (

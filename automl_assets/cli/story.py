@@ -1,43 +1,140 @@
 """The end of the story that `automl train` prints."""
 
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from automl_assets.cli.console import LABEL_WIDTH
+from automl_assets.cli.console import LABEL_WIDTH, number_text
 from automl_assets.cli.execution import read_values
-from automl_assets.core.values import CandidateSet
+from automl_assets.core.report.search_words import (
+    final_model,
+    gap,
+    limit_rows,
+    model_parts,
+    size_text,
+    why_not,
+)
+from automl_assets.core.values import Candidate, CandidateSet
 from automl_assets.settings import Settings
 
 N_SHOWN = 8
+N_NEAREST = 3
+N_CAUSES = 3
+
+ROOM_FOR_SIZE, ROOM_FOR_REASONS = 64, 108
+"""Columns of the terminal from which a candidate's size, and its reason beside it, are shown."""
 
 
-def leaderboard(candidates: CandidateSet) -> Table:
-    """Return the best candidates as a table."""
+def leaderboard(candidates: CandidateSet, *, width: int) -> Table:
+    """Return the best candidates as a table that fits a terminal; `*` marks those in the model."""
     table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("trial", "family", f"{candidates.metric} (validation)"):
-        table.add_column(heading)
-    for heading in ("CPU s", "size"):
-        table.add_column(heading, justify="right")
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("family", no_wrap=True, overflow="ellipsis", max_width=22)
+    headings = [candidates.metric, "gap", "CPU s"]
+    if width >= ROOM_FOR_SIZE:
+        headings.append("size")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
+    if width >= ROOM_FOR_REASONS:
+        table.add_column("why not", overflow="fold")
+    in_model = {member.number for member in model_parts(candidates)}
     for item in candidates.leaderboard[:N_SHOWN]:
-        mark = "*" if item.number == candidates.winner else ""
-        score = "failed" if item.score is None else f"{item.score:.5g}"
-        table.add_row(
-            f"{item.number}{mark}",
+        cells = [
+            f"{item.number}{'*' if item.number in in_model else ' '}",
             item.family,
-            score,
+            item.state if item.score is None else number_text(item.score),
+            number_text(gap(item, candidates.direction), digits=3),
             f"{item.cpu_seconds or 0.0:.1f}",
-            f"{(item.model_bytes or 0) / 1e6:.2f} MB",
-        )
+            size_text(item.model_bytes),
+        ][: 2 + len(headings)]
+        if width >= ROOM_FOR_REASONS:
+            cells.append(_reason(item, candidates, in_model))
+        # Text, not markup: a reason may hold brackets.
+        table.add_row(*map(Text, cells))
     return table
+
+
+def _reason(item: Candidate, candidates: CandidateSet, in_model: set[int]) -> str:
+    if item.number in in_model:
+        return "in the model"
+    return why_not(item, candidates.limits) or "not chosen"
+
+
+def reasons(candidates: CandidateSet) -> list[tuple[str, str]]:
+    """Return labelled lines on why trials could not win; what is only worse says so by its score.
+
+    The nearest of those that break a limit are named; failures are counted by reason.
+    """
+    lost = candidates.leaderboard
+    broken = [item for item in lost if item.state == "complete" and item.violated]
+    lines = [
+        f"trial {item.number}, {item.family}: {why_not(item, candidates.limits)}"
+        for item in broken[:N_NEAREST]
+    ]
+    if len(broken) > N_NEAREST:
+        lines.append(f"{len(broken) - N_NEAREST} more trials break a limit")
+    causes = Counter(
+        f"{item.state}: {why_not(item, candidates.limits)}"
+        for item in lost
+        if item.state != "complete"
+    )
+    lines += [
+        f"{n_trials} {'trial' if n_trials == 1 else 'trials'} {cause}"
+        for cause, n_trials in causes.most_common(N_CAUSES)
+    ]
+    if len(causes) > N_CAUSES:
+        lines.append(f"and {len(causes) - N_CAUSES} other reasons, in the report")
+    return [("why not", line) for line in lines]
+
+
+def model_lines(candidates: CandidateSet) -> list[tuple[str, str]]:
+    """Return labelled lines on the model: its parts, its limits, and families left out."""
+    lines = [("made of", final_model(candidates))]
+    if candidates.score is not None and candidates.prior_score is not None:
+        lines.append(
+            (
+                "compared",
+                f"{candidates.metric} {number_text(candidates.score)}, {candidates.selection}; "
+                f"no model at all: {number_text(candidates.prior_score)}",
+            )
+        )
+    lines += [("note", text) for text in candidates.notes]
+    for row in limit_rows(candidates):
+        measured = "not measured" if row.measured is None else f"{row.measured:.4g}"
+        removed = f"; {row.n_removed} trials break it" if row.n_removed else ""
+        lines.append(
+            ("limit", f"{row.name} {measured}, asked {row.bound} {row.limit:.4g}{removed}")
+        )
+    return lines + [("left out", f"{item.family}: {item.reason}") for item in candidates.left_out]
 
 
 def shown(path: Path) -> Path:
     """Return a path as short as it can be said from the current folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def print_search(candidates: CandidateSet, console: Console) -> None:
+    """Print what a search found: the best, why others lost, and what the model is made of."""
+    n_hidden = len(candidates.leaderboard) - N_SHOWN
+    console.print()
+    console.print(leaderboard(candidates, width=console.width))
+    more = f"; {n_hidden} more in the report" if n_hidden > 0 else ""
+    console.print(Text(f"* is in the model; scores: {candidates.selection}{more}"))
+    console.print()
+    print_lines(reasons(candidates) + model_lines(candidates), console)
+
+
+def print_lines(lines: list[tuple[str, str]], console: Console) -> None:
+    """Print labelled lines; a label that stays the same is printed once."""
+    last = None
+    for name, text in lines:
+        label = "" if name == last else name
+        last = name
+        console.print(Text(f"{label:<{LABEL_WIDTH}}{text}"), soft_wrap=True)
 
 
 def print_result(settings: Settings, request_id: str, console: Console) -> None:
@@ -50,21 +147,21 @@ def print_result(settings: Settings, request_id: str, console: Console) -> None:
     )
     if candidates is None or report is None or model is None:
         return
-    n_hidden = len(candidates.leaderboard) - N_SHOWN
-    console.print()
-    console.print(leaderboard(candidates))
-    if n_hidden > 0:
-        console.print(f"… and {n_hidden} more in the report")
-    console.print()
+    print_search(candidates, console)
     headline = report.metrics[0]
-    lines = {
-        "model": f"{model.name} version {model.version} ({', '.join(model.aliases)}), "
-        f"{candidates.best.family}",
-        "score": f"{headline.metric} {headline.value:.4g} [{headline.low:.4g}, "
-        f"{headline.high:.4g}] on {headline.n_rows:,} rows nobody had seen",
-        "report": str(shown(settings.reports_folder / report.folder / "report.html")),
-        "request": str(shown(settings.requests_folder / request_id / "request.yaml")),
-        "next": f"automl open {request_id} | automl predict {model.name} new.csv | automl up",
-    }
-    for name, text in lines.items():
-        console.print(Text(f"{name:<{LABEL_WIDTH}}{text}"), soft_wrap=True)
+    lines = [
+        (
+            "model",
+            f"{model.name} version {model.version} ({', '.join(model.aliases)}), "
+            f"{candidates.model_family}",
+        ),
+        (
+            "score",
+            f"{headline.metric} {headline.value:.4g} [{headline.low:.4g}, "
+            f"{headline.high:.4g}] on {headline.n_rows:,} rows nobody had seen",
+        ),
+        ("report", str(shown(settings.reports_folder / report.folder / "report.html"))),
+        ("request", str(shown(settings.requests_folder / request_id / "request.yaml"))),
+        ("next", f"automl open {request_id} | automl predict {model.name} new.csv | automl up"),
+    ]
+    print_lines(lines, console)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli, read_values, run_request
@@ -19,6 +20,7 @@ from automl_assets.core.files import publish_text
 from automl_assets.core.intake import reach
 from automl_assets.core.request import SCHEMA_FILE, TrainingRequest, request_json_schema
 from automl_assets.core.request.file import parse_request
+from automl_assets.core.request.numbers import Duration
 from automl_assets.settings import Settings
 
 REQUEST_SUFFIXES = (".yaml", ".yml", ".json")
@@ -46,6 +48,10 @@ class TrainOptions:
     owner: str | None
     seed: int | None
     workers: int | None
+    sampler: str | None
+    monotonic: tuple[str, ...]
+    max_size_mb: float | None
+    max_latency_ms: float | None
 
 
 def _slug(text: str, fallback: str) -> str:
@@ -64,6 +70,42 @@ def _user() -> str:
 
 def _present(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, (), [], "", {})}
+
+
+def _about_models(options: TrainOptions) -> dict[str, Any]:
+    """Return the sections on what may be built, how it is looked for, and its limits."""
+    return {
+        "model": _present(
+            families=list(options.families), monotonic=_directions(options.monotonic or ())
+        ),
+        "search": _present(
+            time_limit=options.time_limit,
+            n_trials=options.n_trials,
+            workers=options.workers,
+            sampler=options.sampler,
+        ),
+        "constraints": _present(
+            model_size_mb=_present(max=options.max_size_mb),
+            p99_latency_ms=_present(max=options.max_latency_ms),
+        ),
+    }
+
+
+def _directions(options: tuple[str, ...]) -> dict[str, str]:
+    """Return the direction of each column from options like `age=increasing`."""
+    directions: dict[str, str] = {}
+    for option in options:
+        column, _, direction = option.rpartition("=")
+        if not column or direction not in ("increasing", "decreasing"):
+            raise RequestError(
+                "--monotonic takes a column and a direction, such as age=increasing or "
+                f"age=decreasing, but found {option!r}. Write one of the two."
+            )
+        if directions.setdefault(column, direction) != direction:
+            raise RequestError(
+                f"A column has one direction, but --monotonic gives {column!r} two. Keep one."
+            )
+    return directions
 
 
 def _located(data: Path, settings: Settings) -> str:
@@ -109,10 +151,7 @@ def request_for(
             expect=options.expect and _located(Path(options.expect), settings),
         ),
         "task": _present(type=options.task, metric=options.metric),
-        "model": _present(families=list(options.families) or None),
-        "search": _present(
-            time_limit=options.time_limit, n_trials=options.n_trials, workers=options.workers
-        ),
+        **_about_models(options),
         "seed": options.seed,
     }
     content = {key: value for key, value in content.items() if value not in ({}, None)}
@@ -183,12 +222,17 @@ def _require_target(request: TrainingRequest, names: list[str]) -> None:
     )
 
 
-def resume_request(request_id: str) -> None:
+def resume_request(request_id: str, *, add_time: str | None = None) -> None:
     """Go on with a request that was accepted before.
+
+    Args:
+        add_time: How much longer to search, as a request file writes durations; then a request
+            that has its model goes on as well, and gets a new version.
 
     Raises:
         AutoMLError: There is no such request, or it cannot be finished.
     """
+    add_seconds = 0.0 if add_time is None else _seconds(add_time)
     settings = Settings()
     console = Console(highlight=False)
     with build_for_cli(settings, console) as cli:
@@ -197,6 +241,13 @@ def resume_request(request_id: str) -> None:
     data = Path(accepted.request.data.path or "")
     root = data.parent if data.is_absolute() else Path.cwd()
     with build_for_cli(settings, console, extra_root=root) as cli:
-        if read_values(settings, request_id).registered_model is None:
-            run_request(cli, request_id, accepted.request.owner)
+        if add_seconds or read_values(settings, request_id).registered_model is None:
+            run_request(cli, request_id, accepted.request.owner, add_seconds=add_seconds)
     print_result(settings, request_id, console)
+
+
+def _seconds(add_time: str) -> float:
+    try:
+        return TypeAdapter(Duration).validate_python(add_time)
+    except ValidationError as error:
+        raise RequestError(f"--add-time: {error.errors()[0]['msg']}.") from error

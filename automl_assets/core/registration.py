@@ -25,6 +25,18 @@ def _without_persons(rows: pl.DataFrame, snapshot: DataSnapshot) -> pl.DataFrame
     return rows.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in sorted(hidden))
 
 
+def _member_params(candidates: CandidateSet) -> dict[str, str]:
+    """Return hyperparameters as MLflow shows them; of an ensemble those of each member."""
+    if len(candidates.members) < 2:
+        best = candidates.best
+        return {f"{best.family}.{key}": str(value) for key, value in best.params.items()}
+    return {
+        f"member_{item.number}.{item.family}.{key}": str(value)
+        for item in candidates.members
+        for key, value in {"weight": f"{item.weight:.4g}", **item.params}.items()
+    }
+
+
 def make_registration(
     accepted: AcceptedRequest,
     snapshot: DataSnapshot,
@@ -43,7 +55,6 @@ def make_registration(
         report_folder: Folder with the report and its card.
     """
     rows = read_rows(split, "train", store)[:N_EXAMPLE_ROWS]
-    best = candidates.best
     return Registration(
         name=accepted.request.name,
         owner=accepted.request.owner,
@@ -60,15 +71,16 @@ def make_registration(
         data_uri=snapshot.uri,
         data_sha256=snapshot.content_sha256,
         params={
-            "family": best.family,
+            "family": candidates.model_family,
             "metric": candidates.metric,
             "trials": str(len(candidates.leaderboard)),
             "seed": str(candidates.seed),
-            **{f"{best.family}.{key}": str(value) for key, value in best.params.items()},
+            **_member_params(candidates),
         },
         metrics={item.metric: item.value for item in report.metrics},
         tags={
             "candidate": str(candidates.winner),
+            "study": candidates.study_name,
             "ledger_sha256": candidates.ledger_sha256,
             "split_commit": split.commit_id,
             "preprocessing_version": split.preprocessing_version,

@@ -15,7 +15,8 @@ from automl_assets.cli.requests import show_all, show_one, submit_files
 from automl_assets.core.errors import RequestError
 from automl_assets.core.request.file import MAX_BYTES, parse_request
 from automl_assets.settings import Settings
-from resources.launcher import WORKER_TAG, own_worker_tags, process_stamp
+from resources.launcher import WORKER_TAG, own_worker_tags
+from resources.processes import process_stamp
 from resources.request_store import RequestStore
 
 RUN_ID = "5b1c2f0e-7a55-4a0d-9a6e-0d6f3f1f2a11"

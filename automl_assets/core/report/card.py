@@ -1,5 +1,6 @@
 """The model card: all that the report shows, as data."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -8,6 +9,16 @@ from automl_assets.core.evaluation.importance import FeatureImportance
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.report.limits import find_limits
+from automl_assets.core.report.search_importance import parameter_importance
+from automl_assets.core.report.search_words import (
+    family_accounts,
+    final_model,
+    gap,
+    limit_rows,
+    model_parts,
+    refit_text,
+    why_not,
+)
 from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapshot, Split
 
 SCHEMA = "automl/card/v1"
@@ -50,6 +61,7 @@ def build_card(
         "data": snapshot.model_dump(mode="json"),
         "split": split.model_dump(mode="json"),
         "search": candidates.model_dump(mode="json"),
+        "search_summary": _search_summary(candidates),
         "metrics": {
             name: {"label": metric.label, "direction": metric.direction}
             for name, metric in metrics.items()
@@ -67,6 +79,28 @@ def build_card(
         "environment": environment,
     }
     return _without_nan(card)
+
+
+def _search_summary(candidates: CandidateSet) -> dict[str, Any]:
+    """Return what follows from the trials, so that no reader of the card computes it again."""
+    leaders = candidates.leaderboard
+    members = model_parts(candidates)
+    return {
+        "model": final_model(candidates),
+        "family": candidates.model_family,
+        "refit": refit_text(members),
+        "members": [member.model_dump(mode="json") for member in members],
+        "limits": [dataclasses.asdict(row) for row in limit_rows(candidates)],
+        "families": [
+            dataclasses.asdict(account)
+            for account in family_accounts(leaders, candidates.direction)
+        ],
+        "parameter_importance": [
+            dataclasses.asdict(item) for item in parameter_importance(candidates)
+        ],
+        "why_not": {str(item.number): why_not(item, candidates.limits) for item in leaders},
+        "gap": {str(item.number): gap(item, candidates.direction) for item in leaders},
+    }
 
 
 def card_bytes(card: dict[str, Any]) -> bytes:

@@ -6,6 +6,8 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from automl_assets.core.report.search_pictures import Palette, Picture
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -67,6 +69,24 @@ def draw_figures(evaluation: "Evaluation") -> tuple[ReportFigure, ...]:
             _predicted_residual(evaluation),
             _value_calibration(evaluation),
         )
+
+
+def draw_pictures(pictures: tuple[Picture, ...]) -> tuple[ReportFigure, ...]:
+    """Draw the pictures of a search as figures of the report."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figures = []
+    with mpl.rc_context(_STYLE):
+        for picture in pictures:
+            figure = Figure(figsize=(4.6, picture.height), layout="constrained")
+            axes = figure.add_subplot()
+            axes.set_axisbelow(True)
+            picture.draw(axes, Palette(ink=_INK, accent=_ACCENT, muted=_MUTED))
+            figures.append(
+                _finished(figure, f"search-{picture.name}", picture.title, picture.caption)
+            )
+    return tuple(figures)
 
 
 def _axes(x_label: str, y_label: str) -> "tuple[Figure, Axes]":

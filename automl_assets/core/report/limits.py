@@ -17,10 +17,8 @@ def find_limits(
         *_of_search(candidates, evaluation),
         *_of_split(split),
         *(f"The data came with a warning: {text}" for text in snapshot.profile.warnings),
-        f"The calibration part ({split.part('calibration').n_rows:,} rows) is not used by this "
-        "version: probabilities and values are as the model gives them.",
-        "Not examined by this version: slices and fairness, robustness to disturbed input, and "
-        "latency.",
+        *_of_calibration(candidates, split),
+        f"Not examined by this version: {_unexamined(candidates)}.",
         "Importance tells what the model uses, not what causes the target; features that carry "
         "the same information share it, so that each looks weaker than it is.",
     )
@@ -58,22 +56,46 @@ def _of_rows(evaluation: Evaluation) -> list[str]:
 
 def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
     limits = []
-    score, primary = candidates.best.score, evaluation.metrics[0]
+    primary = evaluation.metrics[0]
+    score = candidates.best.score if candidates.score is None else candidates.score
     if score is not None and not primary.low <= score <= primary.high:
         limits.append(
-            f"The winner's score on the validation part ({shown(score)}) lies outside the interval "
-            "on the analysis part: its choice was lucky, or the parts differ. Trust the analysis "
-            "part."
+            f"The model's score when it was chosen ({candidates.selection}, {shown(score)}) lies "
+            "outside the interval on the analysis part: the choice was lucky, the refit changed "
+            "the model, or the parts differ. Trust the analysis part."
         )
     if candidates.stopped_by == "time_limit":
         limits.append(
             "The clock ended the search, so another run may stop at another trial: the search "
             "cannot be replayed to the bit. Ask for a number of trials instead where that matters."
         )
+    n_cut = sum(item.truncated for item in candidates.leaderboard)
+    if n_cut:
+        limits.append(f"The clock cut {n_cut:,} fits short: they might have scored better.")
     n_failed = sum(item.state == "failed" for item in candidates.leaderboard)
     if n_failed:
         limits.append(f"{n_failed:,} of {len(candidates.leaderboard):,} trials failed.")
     return limits
+
+
+def _of_calibration(candidates: CandidateSet, split: Split) -> list[str]:
+    if candidates.calibration != "none" or candidates.threshold is not None:
+        return []
+    return [
+        f"The calibration part ({split.part('calibration').n_rows:,} rows) is not used by this "
+        "model: probabilities and values are as its members give them."
+    ]
+
+
+def _unexamined(candidates: CandidateSet) -> str:
+    """Return what nobody has looked at; what a constraint looked at is left out."""
+    examined = {
+        "differences between slices, and fairness": "slice_gap",
+        "robustness to disturbed input": "",
+        "latency": "p99_latency_ms",
+    }
+    left = [text for text, name in examined.items() if name not in candidates.measured]
+    return ", ".join(left[:-1]) + (" and " if len(left) > 1 else "") + left[-1]
 
 
 def _of_split(split: Split) -> list[str]:

@@ -11,14 +11,24 @@ if TYPE_CHECKING:
     import jinja2
 
 NOTHING = "\N{EN DASH}"
+ENDINGS = {
+    "time_limit": "when the time was up",
+    "n_trials": "when all trials were done",
+    "exhausted": "when nothing was left to try",
+}
 MAX_LEADERS = 10
+MAX_LISTED = 200
 MAX_FEATURES = 25
 MAX_COLUMNS = 200
 MAX_CLASSES = 20
 
 
 def render_html(
-    card: dict[str, Any], *, figures: tuple[ReportFigure, ...], card_sha256: str
+    card: dict[str, Any],
+    *,
+    figures: tuple[ReportFigure, ...],
+    search_figures: tuple[ReportFigure, ...],
+    card_sha256: str,
 ) -> str:
     """Return one self-contained page without scripts; text from data is escaped."""
     return (
@@ -26,9 +36,13 @@ def render_html(
         .get_template("report.html.j2")
         .render(
             card=card,
+            selection=_selection(card["search"]["selection"]),
+            endings=ENDINGS,
             figures=figures,
+            search_figures=search_figures,
             card_sha256=card_sha256,
             max_leaders=MAX_LEADERS,
+            max_listed=MAX_LISTED,
             max_features=MAX_FEATURES,
             max_columns=MAX_COLUMNS,
             max_classes=MAX_CLASSES,
@@ -63,9 +77,18 @@ def _templates() -> "jinja2.Environment":
         count=lambda number: f"{number:,}",
         bytes=_bytes,
         duration=_duration,
+        megabytes=lambda number: _bytes(round(number * 1_000_000)),
+        zip=zip,
         markdown=_markdown,
     )
     return environment
+
+
+def _selection(selection: str) -> str:
+    """Return what candidates were compared on as the end of a sentence."""
+    if selection == "validation part":
+        return "the validation part"
+    return f"rows that no fit had seen ({selection})"
 
 
 def _shown(value: Any) -> str:

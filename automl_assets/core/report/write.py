@@ -7,8 +7,9 @@ from automl_assets.core.evaluation.importance import FeatureImportance
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.files import publish_bytes, publish_text
 from automl_assets.core.report.card import build_card, card_bytes
-from automl_assets.core.report.figures import draw_figures
+from automl_assets.core.report.figures import draw_figures, draw_pictures
 from automl_assets.core.report.render import render_html, render_markdown
+from automl_assets.core.report.search_pictures import search_pictures
 from automl_assets.core.values import (
     AcceptedRequest,
     CandidateSet,
@@ -57,7 +58,12 @@ def write_report(
     digest = hashlib.sha256(content).hexdigest()
     publish_text(
         folder / "report.html",
-        render_html(card, figures=draw_figures(evaluation), card_sha256=digest),
+        render_html(
+            card,
+            figures=draw_figures(evaluation),
+            search_figures=draw_pictures(search_pictures(candidates)),
+            card_sha256=digest,
+        ),
     )
     publish_text(folder / "card.md", render_markdown(card, card_sha256=digest))
     # Last: who finds the card finds the rest.
