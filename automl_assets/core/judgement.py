@@ -9,7 +9,7 @@ import polars as pl
 
 from automl_assets.core.code_version import code_version
 from automl_assets.core.encoding import encode
-from automl_assets.core.evaluation.importance import permutation_importance
+from automl_assets.core.evaluation.importance import affordable_shuffles, permutation_importance
 from automl_assets.core.evaluation.judge import JudgeInput, judge
 from automl_assets.core.files import publishing
 from automl_assets.core.matrix import target_vector
@@ -26,9 +26,18 @@ from automl_assets.core.values import (
     Split,
 )
 
+IMPORTANCE_SECONDS = 2.0
+"""CPU time for the importance of features: a slow model is asked about fewer rows."""
+
+SLOW_SECONDS_PER_ROW = 2e-4
+"""Where nobody had the time to measure it."""
+
 PREDICTIONS = "analysis_predictions.parquet"
 
-_LIBRARIES = ("automl-assets", "catboost", "lightgbm", "numpy", "optuna", "polars", "scikit-learn")
+_LIBRARIES = (
+    *("automl-assets", "catboost", "lightgbm", "numpy", "optuna", "polars", "scikit-learn"),
+    "xgboost-cpu",
+)
 
 
 def environment() -> dict[str, str]:
@@ -66,7 +75,10 @@ def judge_winner(
     rows = read_rows(split, "analysis", store)
     frame = rows_frame(snapshot, rows, (*profile.features, target), store)
     y = target_vector(frame[target], profile)
-    prediction = predictor.predict_array(frame)
+    predictions = predictor.predict(frame)
+    # What is given out, read back: predicting once more would double the time.
+    prediction = (predictions.drop("prediction") if profile.classes else predictions).to_numpy()
+    prediction = prediction if profile.classes else prediction[:, 0]
     evaluation = judge(
         JudgeInput(
             task_type=profile.task_type,
@@ -77,18 +89,26 @@ def judge_winner(
             metric=candidates.metric,
             report=request.task.report or (),
             seed=request.seed,
+            threshold=predictor.manifest.threshold,
+            cost=request.task.cost,
         )
     )
+    n_rows, n_repeats = affordable_shuffles(
+        IMPORTANCE_SECONDS,
+        seconds_per_row=candidates.seconds_per_row or SLOW_SECONDS_PER_ROW,
+        n_features=len(predictor.preprocessing.feature_names),
+    )
     importance = permutation_importance(
-        predictor.model.predict,
+        predictor.predict_matrix,
         encode(frame, predictor.preprocessing),
         y,
         load_metrics()[candidates.metric],
         feature_names=predictor.preprocessing.feature_names,
         seed=request.seed,
+        n_repeats=n_repeats,
+        max_rows=n_rows,
     )
     with publishing(folder / PREDICTIONS) as temporary:
-        predictions = predictor.predict(frame)
         pl.DataFrame({"row": rows}).hstack(predictions).write_parquet(temporary)
     return write_report(
         folder,

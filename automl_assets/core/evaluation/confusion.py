@@ -28,6 +28,30 @@ def predicted_labels(prediction: "np.ndarray") -> "np.ndarray":
     return prediction.argmax(axis=1)
 
 
+def decided(prediction: "np.ndarray", threshold: float | None) -> "np.ndarray":
+    """Return certainty for the class that is decided on, in the shape of the probabilities.
+
+    What looks at the most probable class only then looks at decisions.
+
+    Args:
+        prediction: Probabilities `(n_samples, n_classes)`.
+        threshold: Probability of the last class from which it is decided on; None decides
+            on the most probable class.
+
+    Examples:
+        >>> import numpy as np
+        >>> decided(np.array([[0.7, 0.3], [0.9, 0.1]]), 0.25).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    import numpy as np
+
+    if threshold is None:
+        labels = predicted_labels(prediction)
+    else:
+        labels = (prediction[:, -1] >= threshold).astype(np.intp)
+    return np.eye(prediction.shape[1])[labels]
+
+
 def confusion_counts(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
     """Count rows by true class (rows of the table) and predicted class (columns).
 

@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 DEFAULT_SHUFFLES = 1_000
 """Shuffles of all features together, where each then still gets five."""
 
+FEWEST_ROWS = 100
+
+
+def affordable_shuffles(
+    seconds: float, *, seconds_per_row: float, n_features: int, n_rows: int = 2_000
+) -> tuple[int, int]:
+    """Return how many rows and how many shuffles of each feature fit into some CPU time.
+
+    Shuffles before rows are given up down to five, then rows down to a hundred.
+
+    Examples:
+        >>> affordable_shuffles(2.0, seconds_per_row=1e-6, n_features=20)
+        (2000, 20)
+        >>> affordable_shuffles(2.0, seconds_per_row=5e-5, n_features=20)
+        (400, 5)
+    """
+    most = max(5, min(20, DEFAULT_SHUFFLES // n_features))
+    predictions = seconds / max(seconds_per_row, 1e-9) / n_features
+    n_repeats = int(min(most, max(5, predictions // n_rows)))
+    return int(min(n_rows, max(FEWEST_ROWS, predictions // n_repeats))), n_repeats
+
 
 class FeatureImportance(Value):
     """How much a model loses without what one feature tells.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from automl_assets.core.errors import ContractError, RequestError
 from automl_assets.core.evaluation import curves
 from automl_assets.core.evaluation.comparison import compare
-from automl_assets.core.evaluation.confusion import confusion_counts
+from automl_assets.core.evaluation.confusion import confusion_counts, decided
+from automl_assets.core.evaluation.costs import account
 from automl_assets.core.evaluation.intervals import estimate
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.evaluation.verdict import sentences
@@ -15,6 +16,13 @@ from automl_assets.core.values import MetricEstimate, TaskType
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from automl_assets.core.request.sections import Cost
+
+OF_DECISIONS = frozenset(
+    {"accuracy", "balanced_accuracy", "f1", "f1_macro", "mcc", "precision", "recall"}
+)
+"""Metrics that look at decisions, not at probabilities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +38,9 @@ class JudgeInput:
         metric: What the search optimised.
         report: Further metrics; by default all of the task.
         seed: Decides the resamples of bootstraps.
+        threshold: Probability from which the positive class is decided on; None: the most
+            probable class is.
+        cost: What wrong decisions cost; binary only.
     """
 
     task_type: TaskType
@@ -40,6 +51,14 @@ class JudgeInput:
     metric: str
     report: tuple[str, ...] = ()
     seed: int = 0
+    threshold: float | None = None
+    cost: "Cost | None" = None
+
+    def seen_by(self, metric: Metric, prediction: "np.ndarray") -> "np.ndarray":
+        """Return predictions as a metric is to see them: probabilities, or decisions."""
+        if metric.name in OF_DECISIONS and self.threshold is not None:
+            return decided(prediction, self.threshold)
+        return prediction
 
 
 def judge(judged: JudgeInput) -> Evaluation:
@@ -54,7 +73,8 @@ def judge(judged: JudgeInput) -> Evaluation:
     metrics = _metrics(judged)
     baseline_name, baseline = _baseline(judged, metrics[0])
     scored, undefined = _estimates(judged, metrics, baseline)
-    difference = compare(metrics[0], judged.y_true, judged.prediction, baseline, seed=judged.seed)
+    ours, theirs = (judged.seen_by(metrics[0], p) for p in (judged.prediction, baseline))
+    difference = compare(metrics[0], judged.y_true, ours, theirs, seed=judged.seed)
     evaluation = Evaluation(
         task_type=judged.task_type,
         classes=judged.classes,
@@ -65,6 +85,8 @@ def judge(judged: JudgeInput) -> Evaluation:
         baseline_name=baseline_name,
         undefined=tuple(undefined),
         difference=difference,
+        threshold=judged.threshold,
+        cost=account(judged.y_true, judged.prediction, judged.threshold, judged.cost),
         verdict=(),
         **_figures(judged),
     )
@@ -137,7 +159,9 @@ def _estimates(
     for metric in metrics:
         try:
             ours, theirs = (
-                estimate(metric, judged.y_true, prediction, seed=judged.seed)
+                estimate(
+                    metric, judged.y_true, judged.seen_by(metric, prediction), seed=judged.seed
+                )
                 for prediction in (judged.prediction, baseline)
             )
         except ContractError as error:
@@ -160,7 +184,7 @@ def _figures(judged: JudgeInput) -> dict[str, Any]:
             "predicted_residual": curves.scatter_cells(prediction, residual),
             "residual_quantiles": curves.residual_quantiles(residual),
         }
-    counts = confusion_counts(y_true, prediction)
+    counts = confusion_counts(y_true, decided(prediction, judged.threshold))
     figures: dict[str, Any] = {
         "confusion": tuple(tuple(int(n) for n in row) for row in counts),
         "by_class": curves.class_results(counts, judged.classes),

@@ -9,11 +9,14 @@ from automl_assets.core.errors import ContractError
 if TYPE_CHECKING:
     import numpy as np
 
-FULL_BOOTSTRAP_ROWS = 20_000
-"""Up to here 1,000 resamples of all rows cost about a second; above, resamples are this large."""
+FULL_BOOTSTRAP_ROWS = 4_000
+"""Up to here 1,000 resamples of all rows cost about 0.2 s a metric, and a task has up to five."""
 
-BCA_ROWS = 5_000
-"""Up to here the jackknife that BCa needs costs about a second."""
+DRAWN_ROWS = 10_000
+"""Above, rows of a resample."""
+
+BCA_ROWS = 1_000
+"""Up to here the jackknife that BCa needs costs less than the resamples."""
 
 RAREST_CLASS_ROWS = 50
 """A resample of some of the rows holds about this many of the rarest class, or all rows."""
@@ -40,10 +43,10 @@ def bootstrap_interval(
 ) -> Interval:
     """Return an interval for `statistic` of all rows.
 
-    Up to 5,000 rows it is BCa and up to 20,000 the percentiles, of 1,000 resamples. Above,
-    the standard error of 200 resamples of 20,000 rows is scaled to all rows: the error of
-    what metrics measure falls with the root of the number of rows, so a million rows cost
-    what 20,000 do. Where a class is rare, resamples are larger, to have enough of it.
+    Up to 1,000 rows it is BCa and up to 4,000 the percentiles, of 1,000 resamples. Above,
+    the standard error of 200 resamples of up to 10,000 rows is scaled to all rows: the error
+    of what metrics measure falls with the root of the number of rows, so a million rows cost
+    what 10,000 do. Where a class is rare, resamples are larger, to have enough of it.
 
     Args:
         statistic: What is computed from rows.
@@ -67,7 +70,7 @@ def bootstrap_interval(
         'bootstrap (BCa), 1,000 resamples, seed 0'
     """
     if n_rows > FULL_BOOTSTRAP_ROWS:
-        n_drawn = FULL_BOOTSTRAP_ROWS
+        n_drawn = min(n_rows, DRAWN_ROWS)
         if n_rarest is not None:
             n_drawn = min(n_rows, max(n_drawn, RAREST_CLASS_ROWS * n_rows // n_rarest))
         return _scaled_interval(statistic, n_rows, n_drawn, seed, confidence)

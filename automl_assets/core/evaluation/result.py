@@ -24,6 +24,25 @@ class Cell(Value):
     n_rows: int
 
 
+class CostAccount(Value):
+    """What decisions cost on the analysis part, per 1,000 rows.
+
+    Attributes:
+        per_1000: With the threshold that the model has.
+        low, high: 95% interval of it.
+        at_half: Saying yes from a probability of one half.
+        never, always: Without a model.
+    """
+
+    currency: str
+    per_1000: float
+    low: float
+    high: float
+    at_half: float
+    never: float
+    always: float
+
+
 class ClassResult(Value):
     """How well one class is found. Precision is None where it is never predicted."""
 
@@ -45,7 +64,10 @@ class Evaluation(Value):
         baseline_name: What the constant is.
         undefined: One sentence per metric that these rows cannot show.
         difference: Gain over the baseline in the search's metric.
-        confusion: Rows by true class and predicted class; empty for regression.
+        threshold: Probability from which the positive class is decided on; None: the most
+            probable class is.
+        cost: Of the decisions, where wrong ones have a cost.
+        confusion: Rows by true class and decision; empty for regression.
         calibration: Probability (of the positive class, or of the predicted class) against
             its share of true rows; for regression, prediction against mean target.
         roc: False and true positive rates; binary only.
@@ -65,6 +87,8 @@ class Evaluation(Value):
     baseline_name: str
     undefined: tuple[str, ...]
     difference: Difference
+    threshold: float | None = None
+    cost: CostAccount | None = None
     confusion: tuple[tuple[int, ...], ...] = ()
     by_class: tuple[ClassResult, ...] = ()
     calibration: tuple[Bin, ...]

@@ -59,16 +59,39 @@ def _binary(evaluation: "Evaluation") -> list[str]:
     (_, false_positives), (missed, found) = evaluation.confusion
     positive = short(evaluation.classes[1])
     n_called = found + false_positives
-    words = [
-        f"At a probability of one half it finds {found:,} of the {found + missed:,} rows of class "
+    where = "At a probability of one half"
+    if evaluation.threshold is not None:
+        where = f"From a probability of {shown(evaluation.threshold)} on"
+    words = _costs(evaluation)
+    words.append(
+        f"{where} it finds {found:,} of the {found + missed:,} rows of class "
         f"{positive!r}; of {n_called:,} rows it assigns to that class, {found:,} belong to it."
-    ]
+    )
     predicted = sum(b.predicted * b.n_rows for b in evaluation.calibration) / evaluation.n_rows
     observed = (found + missed) / evaluation.n_rows
     words.append(
         f"It expects {percent(predicted)} of rows to be {positive!r}, and {percent(observed)} are."
     )
     return words
+
+
+def _costs(evaluation: "Evaluation") -> list[str]:
+    cost = evaluation.cost
+    if cost is None:
+        return []
+    unit = f"{cost.currency} per 1,000 rows"
+    text = (
+        f"Its decisions cost {shown(cost.per_1000)} {unit} "
+        f"(95% interval {shown_interval(cost.low, cost.high)})"
+    )
+    simpler = {"always saying yes": cost.always, "never saying yes": cost.never}
+    if evaluation.threshold is not None:
+        simpler = {"saying yes from one half on": cost.at_half, **simpler}
+    text += "; " + ", ".join(f"{name} {shown(value)}" for name, value in simpler.items()) + "."
+    cheapest = min(simpler, key=simpler.__getitem__)
+    if simpler[cheapest] < cost.per_1000:
+        text += f" On these rows {cheapest} is cheaper."
+    return [text]
 
 
 def _multiclass(evaluation: "Evaluation") -> list[str]:
@@ -101,7 +124,7 @@ def _cautions(evaluation: "Evaluation") -> list[str]:
             f"The analysis part is small ({evaluation.n_rows:,} rows): read the intervals, "
             "not the numbers."
         )
-    if evaluation.confusion:
+    if evaluation.confusion and evaluation.threshold is None:
         predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
         actual = [sum(row) for row in evaluation.confusion]
         top = max(range(len(predicted)), key=predicted.__getitem__)
