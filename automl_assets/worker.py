@@ -12,6 +12,7 @@ nobody supervises any more.
 
 import argparse
 import logging
+import math
 import os
 import sys
 import time
@@ -138,14 +139,17 @@ class Worker:
 
     def _is_late(self, job: "Job") -> Callable[[Spent], bool]:
         """Return what tells whether a trial, begun now, must be ended."""
+        from automl_assets.core.search.budget import FIRST_MODEL_SECONDS
         from automl_assets.core.search.forecast import FINAL_SECONDS
 
         seconds, plan = job.seconds, self._plan
         if seconds is None:
             return lambda spent: False
         patience = min(max(seconds / 2, LEAST_PATIENCE_SECONDS), MOST_PATIENCE_SECONDS)
-        # Whatever it waits for, the final model must have its time.
+        # Whatever it waits for, the final model must have its time, if there is one to make.
         begun, last = time.monotonic(), max(seconds, self._budget.left() - FINAL_SECONDS)
+        if job.is_first:
+            patience, last = FIRST_MODEL_SECONDS, math.inf
 
         def is_late(spent: Spent) -> bool:
             if plan.clock == "cpu":

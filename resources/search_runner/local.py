@@ -12,6 +12,7 @@ import psutil
 
 from automl_assets.core.errors import ServiceError
 from automl_assets.core.ports import SearchRunner
+from automl_assets.core.search.budget import FIRST_MODEL_SECONDS
 from automl_assets.core.search.plan import SearchPlan, SearchStatus
 from automl_assets.core.values import CandidateSet
 from resources.processes import wait_for_end
@@ -106,6 +107,7 @@ class _Search:
         """Time the search used as last told, all attempts together."""
         self._workers: list[WorkerProcess] = []
         self._cpu: dict[str, float] = {}
+        self._has_model = False
         self._n_logged = 0
         self._n_left = 0
         self._n_deaths = 0
@@ -145,7 +147,10 @@ class _Search:
 
     def _seconds_until_late(self) -> float:
         limit = self._plan.time_limit_seconds
-        return math.inf if limit is None else limit + GRACE_SECONDS - self._used()
+        if limit is None:
+            return math.inf
+        grace = GRACE_SECONDS if self._has_model else FIRST_MODEL_SECONDS + GRACE_SECONDS
+        return limit + grace - self._used()
 
     def _used(self) -> float:
         if self._plan.clock == "cpu":
@@ -174,6 +179,7 @@ class _Search:
         usage = {USED: self.seconds, CPU_SECONDS: cpu, PEAK_MB: self._peak_mb}
         self._study.set_user_attr(USAGE, usage)
         status = search_status(self._study, self._plan, self.seconds, memory_mb=memory)
+        self._has_model = bool(status.leaders) or status.n_inadmissible > 0
         self._on_progress(status)
         self._write_down(status)
         return status

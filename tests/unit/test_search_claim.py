@@ -339,6 +339,24 @@ def test_the_first_trial_always_starts_however_little_is_left(left: float) -> No
     assert found.job.seconds >= 0.1
 
 
+def test_only_what_may_become_the_first_model_may_outlast_the_time() -> None:
+    plan = timed()
+    study = opened(plan)
+    first = take(study, plan, left=50.0)
+    tell_result(study, first.trial, make_result())
+
+    second = take(study, plan, left=50.0)
+
+    assert first.job.is_first
+    assert not second.job.is_first
+
+
+def test_a_search_without_a_time_limit_has_no_time_to_outlast() -> None:
+    plan = make_plan()
+
+    assert not take(opened(plan), plan).job.is_first
+
+
 def test_trials_that_all_fail_end_with_the_time() -> None:
     study = opened(timed())
     for left in (50.0, 1.0, -5.0):

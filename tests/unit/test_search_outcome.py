@@ -414,3 +414,10 @@ def test_a_model_that_was_kept_as_found_is_not_swept(artifacts: Path) -> None:
 
     assert (artifacts / "7" / PACKAGE).is_dir()
     assert not (artifacts / "0").exists()
+
+
+def test_where_trials_ran_out_of_memory_the_cure_is_memory_and_not_time(artifacts: Path) -> None:
+    study, plan = searched(artifacts, "out of memory: it held more than 1 MB")
+
+    with pytest.raises(SearchError, match=r"Raise resources\.memory"):
+        collect_candidates(study, plan, seconds=9.0)

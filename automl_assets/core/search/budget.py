@@ -16,6 +16,10 @@ BASELINE_SHARE = 0.35
 FIRST_TRIAL_SHARE = 0.08
 """The first trial leaves a model within a tenth of the budget."""
 
+FIRST_MODEL_SECONDS = 10.0
+"""How long after the time limit a search may go on as long as it has no model: one that is late
+is better than none."""
+
 FIRST_ROW_SHARE = 1 / 16
 """Of the rows, what the very first candidate sees at least: without it there is no model."""
 

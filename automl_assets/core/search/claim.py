@@ -74,8 +74,13 @@ def claim_trial(
             else:
                 tell_failure(study, claim.trial, expected.refusal)
             continue
-        changes = {"seconds": expected.cap if is_timed else None, "row_share": expected.row_share}
-        job = claim.job.model_copy(update=changes)
+        job = claim.job.model_copy(
+            update={
+                "seconds": expected.cap if is_timed else None,
+                "is_first": is_timed and not expected.has_model,
+                "row_share": expected.row_share,
+            }
+        )
         claim.trial.set_user_attr(JOB, job.model_dump(mode="json"))
         return Claim(trial=claim.trial, job=job)
     return None

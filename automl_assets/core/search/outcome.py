@@ -25,6 +25,7 @@ from automl_assets.core.search.standing import (
 )
 from automl_assets.core.search.study import (
     CPU_SECONDS,
+    OUT_OF_MEMORY,
     PEAK_MB,
     REASON,
     final_is_made,
@@ -91,8 +92,14 @@ def require_admissible(study: optuna.Study, plan: SearchPlan, *, seconds: float)
     raise SearchError(
         f"No trial of {', '.join(plan.families)} completed: {len(failed)} ran within "
         f"{seconds:.0f} s and failed, the last with: {failed[-1] if failed else 'none began'}. "
-        "Raise search.time_limit, or choose other families."
+        f"{_cure(failed)}"
     )
+
+
+def _cure(reasons: list[str]) -> str:
+    if any(OUT_OF_MEMORY in reason for reason in reasons):
+        return "Raise resources.memory, keep fewer columns or rows, or choose other families."
+    return "Raise search.time_limit, or choose other families."
 
 
 def _as_found(study: optuna.Study, plan: SearchPlan) -> FinalModel | None:

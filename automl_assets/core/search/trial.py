@@ -42,6 +42,8 @@ class Job(Value):
     Attributes:
         params: By bare name, fixed ones included.
         seconds: How long all its fits may take; None: as long as they need.
+        is_first: Whether there is no model yet: it may go on for a while after the time is
+            over, since a model that is late is better than none.
         row_share: Share of a fit's rows that it sees, where all of them cannot be afforded.
         rival: Scores of the best candidate so far on each fold; a trial that is
             clearly worse after a fold or two is pruned.
@@ -54,6 +56,7 @@ class Job(Value):
     seed: int
     origin: str
     seconds: float | None = None
+    is_first: bool = False
     row_share: float = 1.0
     rival: tuple[float, ...] = ()
 
