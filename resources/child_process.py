@@ -137,7 +137,9 @@ def _outcome(work: _Work, ready_file: Path) -> dict[str, Any]:
         # Whatever a library raises is the work's own result.
         text = " ".join(str(error).split())[:300]
         outcome = {"error": f"{type(error).__name__}: {text}"}
-    return {**outcome, "modules": sorted(set(sys.modules) - before)}
+    # A short one may end between two looks of its parent.
+    held = own_mb(psutil.Process())
+    return {**outcome, "held_mb": held, "modules": sorted(set(sys.modules) - before)}
 
 
 def _ready_file(result_file: Path) -> Path:
@@ -208,7 +210,7 @@ def run_in_child(
         error=error,
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=samples.peak_mb,
+        peak_mb=max(samples.peak_mb, told.get("held_mb", 0.0) - samples.inherited_mb),
         io_mb=samples.io_mb,
     )
 
