@@ -19,6 +19,7 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
+from automl_assets.core.families._boosting import best_round, most_rounds
 
 if TYPE_CHECKING:
     import lightgbm
@@ -181,11 +182,13 @@ class LightGBM(ModelFamily):
         booster = lgb.train(
             settings,
             data,
-            num_boost_round=_rounds(params, options, stops_early),
+            num_boost_round=most_rounds(
+                params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS
+            ),
             valid_sets=held_out,
             callbacks=callbacks,
         )
-        best = _best_round(losses) if losses else None
+        best = best_round(losses) if losses else None
         # A booster read back from text holds the best iteration's trees and no data.
         text = booster.model_to_string(num_iteration=best)
         return LightGBMModel(
@@ -205,28 +208,6 @@ _SECONDS_PER_SCAN = 2.5e-6
 # A row costs as much as so many cells, on each level and once more.
 _ROW_CELLS = 12
 _ROW_CELLS_ONCE = 8
-
-
-def _best_round(losses: list[float]) -> int:
-    """Return the first round with the lowest loss, counted from 1."""
-    return min(range(len(losses)), key=losses.__getitem__) + 1
-
-
-def _rounds(params: Params, options: FitOptions, stops_early: bool) -> int:
-    """Return how many rounds there may be at most."""
-    asked = options.n_iterations or params.get("n_estimators")
-    rounds = int(asked or (_MAX_ROUNDS if stops_early else _PLAIN_ROUNDS))
-    most_trees = options.structure.max_trees
-    if most_trees is None:
-        return rounds
-    per_round = options.n_classes if options.task_type == "multiclass" else 1
-    if most_trees < per_round:
-        raise ValueError(
-            f"max_trees must be at least the number of classes for this family, since each "
-            f"round grows one tree for each class. It is {most_trees}, with {per_round} classes. "
-            "Allow more trees, or choose another family."
-        )
-    return min(rounds, most_trees // per_round)
 
 
 def _settings(train: Encoded, params: Params, options: FitOptions) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
+from automl_assets.core.families._boosting import best_round, most_rounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +182,9 @@ class XGBoost(ModelFamily):
         booster = xgb.train(
             settings,
             data,
-            num_boost_round=_rounds(params, options, stops_early),
+            num_boost_round=most_rounds(
+                params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS
+            ),
             evals=evals,
             evals_result=history,
             verbose_eval=False,
@@ -189,7 +192,7 @@ class XGBoost(ModelFamily):
         )
         losses = history.get("validation", {}).get(_LOSSES[options.task_type], [])
         if losses:
-            booster = booster[: _best_round(losses)]
+            booster = booster[: best_round(losses)]
         return XGBoostModel(booster, options.task_type, options.n_threads, losses)
 
     def load(self, folder: Path, options: dict[str, Any]) -> FittedModel:
@@ -215,28 +218,6 @@ def _callbacks(options: FitOptions, stops_early: bool) -> list[Any]:
             return options.should_stop()
 
     return [_Stop(), EarlyStopping(rounds=_PATIENCE)] if stops_early else [_Stop()]
-
-
-def _best_round(losses: list[float]) -> int:
-    """Return the first round with the lowest loss, counted from 1."""
-    return min(range(len(losses)), key=losses.__getitem__) + 1
-
-
-def _rounds(params: Params, options: FitOptions, stops_early: bool) -> int:
-    """Return how many rounds there may be at most."""
-    asked = options.n_iterations or params.get("n_estimators")
-    rounds = int(asked or (_MAX_ROUNDS if stops_early else _PLAIN_ROUNDS))
-    most_trees = options.structure.max_trees
-    if most_trees is None:
-        return rounds
-    per_round = options.n_classes if options.task_type == "multiclass" else 1
-    if most_trees < per_round:
-        raise ValueError(
-            f"max_trees must be at least the number of classes for this family, since each "
-            f"round grows one tree for each class. It is {most_trees}, with {per_round} classes. "
-            "Allow more trees, or choose another family."
-        )
-    return min(rounds, most_trees // per_round)
 
 
 def _settings(train: Encoded, params: Params, options: FitOptions) -> dict[str, Any]:

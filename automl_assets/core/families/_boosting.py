@@ -1,0 +1,31 @@
+"""What boosters that grow one tree for each class and round share."""
+
+from automl_assets.core.families._base import FitOptions, Params
+
+
+def best_round(losses: list[float]) -> int:
+    """Return the first round with the lowest loss, counted from 1."""
+    return min(range(len(losses)), key=losses.__getitem__) + 1
+
+
+def most_rounds(params: Params, options: FitOptions, default: int) -> int:
+    """Return how many rounds there may be at most.
+
+    Args:
+        default: Where neither the options nor `n_estimators` say it.
+
+    Raises:
+        ValueError: The limit on trees does not even allow one round.
+    """
+    rounds = int(options.n_iterations or params.get("n_estimators") or default)
+    most_trees = options.structure.max_trees
+    if most_trees is None:
+        return rounds
+    per_round = options.n_classes if options.task_type == "multiclass" else 1
+    if most_trees < per_round:
+        raise ValueError(
+            f"max_trees must be at least the number of classes for this family, since each "
+            f"round grows one tree for each class. It is {most_trees}, with {per_round} classes. "
+            "Allow more trees, or choose another family."
+        )
+    return min(rounds, most_trees // per_round)
