@@ -111,12 +111,9 @@ class Worker:
 
     def _run_trial(self, claim: "Claim") -> None:
         from automl_assets.core.search.measuring import Timers
-        from automl_assets.core.search.trial import RESULT_FILE, make_recipe, run_trial, warm_up
+        from automl_assets.core.search.trial import RESULT_FILE, run_trial, warm_up
 
         job, plan = claim.job, self._plan
-
-        def prepare() -> None:
-            warm_up(make_recipe(plan, job.family, job.params, job.features), plan, self._data)
 
         def work() -> dict[str, Any]:
             timers = Timers(wall=time.perf_counter, cpu=time.process_time)
@@ -128,7 +125,7 @@ class Worker:
         report = run_in_child(
             work,
             Path(plan.artifacts) / str(job.number) / RESULT_FILE,
-            prepare=prepare,
+            prepare=lambda: warm_up(job, plan, self._data),
             is_late=self._is_late(job),
             memory_mb=plan.memory_mb,
             on_tick=self._check,

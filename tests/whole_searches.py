@@ -29,7 +29,7 @@ from automl_assets.core.search.study import (
     tell_failure,
     tell_result,
 )
-from automl_assets.core.search.trial import run_trial
+from automl_assets.core.search.trial import run_trial, warm_up
 from automl_assets.core.splits.assignment import assign_rows
 from automl_assets.core.values import PARTS, CandidateSet, Split, SplitPart, TableProfile
 
@@ -159,6 +159,7 @@ def search(
     budget = Budget(plan.time_limit_seconds, used_before=0.0, clock=clock)
     timers = Timers(wall=time.perf_counter, cpu=time.process_time)
     while claim := claim_trial(study, plan, "w", scale=scale, left=budget.left()):
+        warm_up(claim.job, plan, data)
         try:
             result = run_trial(claim.job, plan, data, preprocessing, clock=clock, timers=timers)
         except Exception as error:

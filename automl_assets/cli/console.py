@@ -122,6 +122,11 @@ def _count(status: SearchStatus) -> str:
     return f"{status.n_finished}{f'/{status.n_trials}' if status.n_trials else ''} trials"
 
 
+def _losses(status: SearchStatus) -> list[str]:
+    told = ((status.n_failed, "failed"), (status.n_inadmissible, "break a limit"))
+    return [f"{number} {what}" for number, what in told if number]
+
+
 def describe(status: SearchStatus) -> str:
     """Return one line on a search, for people."""
     parts = [_count(status)]
@@ -129,10 +134,7 @@ def describe(status: SearchStatus) -> str:
         parts.append("making the final model")
     if status.best_score is not None:
         parts.append(f"best {status.best_score:.5g} ({status.best_family})")
-    if status.n_failed:
-        parts.append(f"{status.n_failed} failed")
-    if status.n_inadmissible:
-        parts.append(f"{status.n_inadmissible} break a limit")
+    parts += _losses(status)
     if status.running:
         parts.append(f"fitting {' and '.join(status.running)}")
     if status.seconds_left:
@@ -209,10 +211,7 @@ def _activity(status: SearchStatus) -> str:
     parts = []
     if status.running:
         parts.append(f"fitting {', '.join(status.running)}")
-    if status.n_failed:
-        parts.append(f"{status.n_failed} failed")
-    if status.n_inadmissible:
-        parts.append(f"{status.n_inadmissible} break a limit")
+    parts += _losses(status)
     if status.memory_mb:
         parts.append(f"{status.memory_mb:,.0f} MB")
     return " · ".join(parts)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -156,6 +157,32 @@ def test_the_same_seed_gives_the_same_predictions_on_any_number_of_threads(
     )
 
     np.testing.assert_array_equal(one, two)
+
+
+# The seed decides between splits that are equally good; a mean of such trees is no better.
+DECIDES_TIES = {"decision_tree"}
+
+
+@pytest.mark.parametrize("drawing", ["default", "drawn"])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_another_seed_gives_another_model_if_and_only_if_the_family_says_so(
+    name: str, task: str, drawing: str
+) -> None:
+    family, train, held_out = load_families()[name], table(task), table(task, seed=1)
+    space = family.space(shape_of(train, task))
+    params = family.default_params() if drawing == "default" else drawn(space, 0)
+
+    one, two = (
+        family.fit(
+            train, held_out, params, replace(options(task, n_iterations=20), seed=seed)
+        ).predict(held_out.X)
+        for seed in (7, 8)
+    )
+
+    if name in DECIDES_TIES:
+        assert not family.is_random(params)
+    else:
+        assert np.array_equal(one, two) != family.is_random(params)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

@@ -346,13 +346,13 @@ folder, trouble = Path(sys.argv[1]), sys.argv[2]
 plan = SearchPlan.model_validate_json((folder / "plan.json").read_bytes())
 fitted_again = FinalModelMaker._fitted_again
 
-def troubled(self, weights, found):
+def troubled(self, found, selection):
     if trouble == "hang":
         time.sleep(600)
     if trouble == "kill" and not (folder / "killed").exists():
         (folder / "killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return fitted_again(self, weights, found)
+    return fitted_again(self, found, selection)
 
 FinalModelMaker._fitted_again = troubled
 data, preprocessing = load_selection(plan)

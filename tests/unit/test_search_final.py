@@ -31,7 +31,6 @@ from automl_assets.core.search.final import (
     copy_seed,
     excess_kurtosis,
     final_iterations,
-    is_random,
 )
 from automl_assets.core.search.measuring import MemoryOf, Timers
 from automl_assets.core.search.plan import SearchPlan
@@ -364,6 +363,14 @@ def test_with_a_heavy_tail_the_refit_is_averaged_with_the_model_as_found(searche
     np.testing.assert_array_equal(model.members[1].model.predict(X), found)
 
 
+def test_with_a_heavy_tail_one_model_that_was_asked_for_is_one_model(searches) -> None:
+    made = searches("heavy").make(max_members=1)
+
+    [member] = made.members
+    assert not member.refitted
+    assert not member.with_found
+
+
 @pytest.mark.parametrize(("task", "n_fits"), [("regression", 1), ("heavy", 4), ("binary", 1)])
 def test_elsewhere_the_refit_is_trusted_alone(searches, task: str, n_fits: int) -> None:
     assert not any(item.with_found for item in searches(task, n_fits).make().members)
@@ -622,20 +629,3 @@ def test_seeds_of_copies_differ_and_every_library_takes_them(seed: int) -> None:
     assert seeds[0] == seed
     assert len(set(seeds)) == MAX_COPIES
     assert all(0 <= item < 2**31 for item in seeds)
-
-
-@pytest.mark.parametrize(
-    ("family", "params", "expected"),
-    [
-        ("lightgbm", {"feature_fraction": 0.7}, True),
-        ("lightgbm", {"feature_fraction": 1.0}, False),
-        ("xgboost", {"subsample": 0.9}, True),
-        ("catboost", {}, True),
-        ("linear", {}, False),
-        ("knn", {}, False),
-    ],
-)
-def test_another_seed_gives_another_model_of_some_families_only(family, params, expected) -> None:
-    job = Job(number=0, family=family, params=params, seed=1, origin="tpe")
-
-    assert is_random(job) is expected

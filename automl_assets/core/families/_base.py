@@ -250,6 +250,10 @@ class ModelFamily(ABC):
         """Return about how much memory a fit takes, beside the matrix that all fits share."""
         return 8 * shape.n_rows * shape.n_features
 
+    def is_random(self, params: Params) -> bool:
+        """Tell whether fits with different seeds differ, so that their mean is steadier."""
+        return False
+
     @abstractmethod
     def fit(
         self, train: Encoded, validation: Encoded | None, params: Params, options: FitOptions

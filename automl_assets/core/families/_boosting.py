@@ -29,3 +29,8 @@ def most_rounds(params: Params, options: FitOptions, default: int) -> int:
             "Allow more trees, or choose another family."
         )
     return min(rounds, most_trees // per_round)
+
+
+def draws_some(params: Params, *shares: str) -> bool:
+    """Tell whether a hyperparameter lets a fit see only a part, which its seed draws."""
+    return any(float(params.get(name) or 1.0) < 1.0 for name in shares)

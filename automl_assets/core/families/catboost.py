@@ -146,6 +146,10 @@ class CatBoost(ModelFamily):
             space["rsm"] = Real(low=0.4, high=1.0)
         return space
 
+    def is_random(self, params: Params) -> bool:
+        """Its scores of splits and its bootstrap draw on the seed."""
+        return True
+
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Return rounds x levels x (cells + statistics of the native categories).
 

@@ -120,6 +120,10 @@ class ExtraTrees(SkopsFamily):
         state = {"estimator": estimator, "n_iterations": n_trees}
         return {**state, "blend": _blend(estimator, len(train.y))}, curve
 
+    def is_random(self, params: Params) -> bool:
+        """Its splits are drawn."""
+        return True
+
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Each level of a tree reads a part of the columns; 2,000 to 100,000 rows were measured."""
         params = {**self.default_params(), **params}

@@ -184,6 +184,10 @@ class HistGradientBoosting(SkopsFamily):
         state = {"estimator": estimator, "order": order, "n_iterations": estimator.n_iter_}
         return state, thinned_curve(losses.tolist())
 
+    def is_random(self, params: Params) -> bool:
+        """Features are drawn where the hyperparameters say so."""
+        return float(params.get("max_features") or 1.0) < 1.0
+
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Each tree reads the rows level by level, and all bins in each leaf.
 

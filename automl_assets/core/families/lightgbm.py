@@ -19,7 +19,7 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
-from automl_assets.core.families._boosting import best_round, most_rounds
+from automl_assets.core.families._boosting import best_round, draws_some, most_rounds
 
 if TYPE_CHECKING:
     import lightgbm
@@ -129,6 +129,12 @@ class LightGBM(ModelFamily):
             space["cat_smooth"] = Real(low=1.0, high=100.0, log=True)
             space["cat_l2"] = Real(low=0.1, high=30.0, log=True)
         return space
+
+    def is_random(self, params: Params) -> bool:
+        """Rows, features or cuts are drawn where the hyperparameters say so."""
+        return bool(params.get("extra_trees")) or draws_some(
+            params, "feature_fraction", "feature_fraction_bynode", "bagging_fraction"
+        )
 
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Return rounds x (histograms of the rows on each level + the search of each leaf).

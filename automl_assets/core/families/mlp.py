@@ -127,6 +127,10 @@ class Mlp(SkopsFamily):
             state, losses = _train(features, train, validation, params, options)
         return {"features": features, **state}, thinned_curve(losses)
 
+    def is_random(self, params: Params) -> bool:
+        """Its first weights and the order of rows draw on the seed."""
+        return True
+
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Each epoch multiplies all rows by all weights; 2,000 to 20,000 rows were measured."""
         params = {**self.default_params(), **params}

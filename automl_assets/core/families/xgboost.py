@@ -20,7 +20,7 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
-from automl_assets.core.families._boosting import best_round, most_rounds
+from automl_assets.core.families._boosting import best_round, draws_some, most_rounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,6 +129,10 @@ class XGBoost(ModelFamily):
         if any(1 < n <= MAX_NATIVE_CODES for n in shape.n_levels):
             space["max_cat_to_onehot"] = Choice(values=(1, 4, 16))
         return space
+
+    def is_random(self, params: Params) -> bool:
+        """Rows or features are drawn where the hyperparameters say so."""
+        return draws_some(params, "subsample", "colsample_bytree", "colsample_bylevel")
 
     def expected_seconds(self, shape: DataShape, params: Params) -> float:
         """Return rounds x (histograms of the rows on each level + the search of each leaf).

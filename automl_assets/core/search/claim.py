@@ -27,8 +27,9 @@ from automl_assets.core.search.study import (
 )
 from automl_assets.core.search.trial import Job
 
-MAX_DRAWS = 8
-"""How often a sampler is asked for something that fits into the time that is left."""
+MAX_DRAWS = 3
+"""How often a sampler is asked for something that fits into the time that is left: a draw takes
+time as well, and other workers wait for it."""
 
 MAX_FIRST_TRIES = 3
 """How many trials are begun for a first model when the time is over already."""

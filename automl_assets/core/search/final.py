@@ -130,6 +130,7 @@ class FinalModelMaker:
     ) -> None:
         self._plan, self._data, self._preprocessing = plan, data, preprocessing
         self._finalists = list(finalists)[:MAX_ENSEMBLE_CANDIDATES]
+        self._results = {item.job.number: item.result for item in self._finalists}
         self._tools, self._save = tools, save
         self._metric = load_metrics()[plan.metric]
         self._artifacts = Path(plan.artifacts)
@@ -149,11 +150,13 @@ class FinalModelMaker:
             if self.refused and self._tools.left() <= 0:
                 # What was refused is told; a kill would lose it.
                 return None
-            found = self._as_found(weights)
+            parts = [self._found(self._finalists[index], weight) for index, weight in weights]
+            selection = self._mean(weights)
+            found = self._write("as-found", parts, selection)
             if found is None:
                 continue
             self._save(found)
-            again = self._fitted_again(weights, found)
+            again = self._fitted_again(parts, selection)
             if again is not None:
                 self._save(again)
             return again or found
@@ -178,65 +181,45 @@ class FinalModelMaker:
             sum(weight * self._predictions[index].astype(np.float64) for index, weight in weights)
         )
 
-    def _as_found(self, weights: list[tuple[int, float]]) -> FinalModel | None:
-        parts = []
-        for index, weight in weights:
-            finalist = self._finalists[index]
-            folder = self._artifacts / str(finalist.job.number) / PACKAGE
-            model = load_predictor(folder, sha256=finalist.result.package_sha256).model
-            parts.append(
-                Part(
-                    job=finalist.job,
-                    weight=weight,
-                    models=(model,),
-                    refitted=False,
-                    n_iterations=finalist.n_iterations,
-                )
-            )
-        return self._write("as-found", parts, self._mean(weights))
-
-    def _fitted_again(
-        self, weights: list[tuple[int, float]], found: FinalModel
-    ) -> FinalModel | None:
-        parts = []
-        for index, weight in weights:
-            parts.append(self._refit(self._finalists[index], weight))
-        if not any(part.refitted for part in parts):
-            return None
-        parts = self._with_copies(parts)
-        return self._write("final", parts, self._mean(weights))
-
-    def _refit(self, finalist: Finalist, weight: float) -> Part:
-        """Fit on train and validation, as far as the time allows; else keep what was found."""
-        job, result = finalist.job, finalist.result
-        folder = self._artifacts / str(job.number) / PACKAGE
-        found = load_predictor(folder, sha256=result.package_sha256).model
-        kept = Part(
+    def _found(self, finalist: Finalist, weight: float) -> Part:
+        """Read the model that a trial left."""
+        folder = self._artifacts / str(finalist.job.number) / PACKAGE
+        model = load_predictor(folder, sha256=finalist.result.package_sha256).model
+        return Part(
             job=finalist.job,
             weight=weight,
-            models=(found,),
+            models=(model,),
             refitted=False,
             n_iterations=finalist.n_iterations,
         )
+
+    def _fitted_again(self, found: list[Part], selection: np.ndarray) -> FinalModel | None:
+        parts = [self._refit(part) for part in found]
+        if not any(part.refitted for part in parts):
+            return None
+        return self._write("final", self._with_copies(parts), selection)
+
+    def _refit(self, found: Part) -> Part:
+        """Fit on train and validation, as far as the time allows; else keep what was found."""
+        job, result = found.job, self._results[found.job.number]
         growth = len(self._data.validation.y) + len(self._data.train.y)
         growth /= max(1.0, self._data.n_fit_rows * job.row_share)
         per_fit = result.fit_seconds / max(1, len(result.fold_scores))
         if self._tools.left() < REFIT_SLACK * growth * per_fit:
-            return kept
+            return found
         if self._has_heavy_tail() and self._plan.max_members == 1:
             # One model was asked for, and a refit alone is not trusted.
-            return kept
+            return found
         n_iterations = final_iterations(result, growth)
         recipe = make_recipe(self._plan, job.family, job.params, job.features)
         begun = self._tools.clock()
         model = self._fit(recipe, job, n_iterations)
         if self._tools.left() <= 0:
-            return kept
-        packaged = recipe.packaged(model)
-        models = (packaged, found) if self._has_heavy_tail() else (packaged,)
+            return found
+        models: tuple[FittedModel, ...] = (recipe.packaged(model),)
         return replace(
-            kept,
-            models=models,
+            found,
+            models=models + found.models if self._has_heavy_tail() else models,
             refitted=True,
             n_iterations=n_iterations,
             seeds=(job.seed,),
@@ -252,9 +235,9 @@ class FinalModelMaker:
         leading = max(range(len(parts)), key=lambda index: parts[index].weight)
         part = parts[leading]
         job = part.job
-        if not part.refitted or not is_random(job):
-            return parts
         recipe = make_recipe(self._plan, job.family, job.params, job.features)
+        if not part.refitted or not recipe.family.is_random(job.params):
+            return parts
         models, seeds = list(part.models), list(part.seeds)
         while len(seeds) < MAX_COPIES:
             if self._tools.left() < REFIT_SLACK * part.seconds + FINISH_SECONDS:
@@ -343,14 +326,6 @@ class FinalModelMaker:
 def copy_seed(seed: int, number: int) -> int:
     """Return the seed of one more fit of a member."""
     return (seed + 7919 * number) % 2**31
-
-
-def is_random(job: Job) -> bool:
-    """Tell whether another seed gives another model, as far as its hyperparameters tell."""
-    if job.family in ("lightgbm", "xgboost"):
-        shares = ("feature_fraction", "bagging_fraction", "subsample", "colsample_bytree")
-        return any(float(job.params.get(name) or 1.0) < 1.0 for name in shares)
-    return job.family in ("catboost", "mlp", "extra_trees")
 
 
 def final_iterations(result: TrialResult, growth: float) -> int | None:

@@ -132,7 +132,7 @@ def search_status(
         best_family=best.params["family"] if best else None,
         seconds=seconds,
         seconds_left=None if limit is None else max(0.0, limit - seconds),
-        stage="final model" if study.user_attrs.get(FINAL) == "begun" else "trials",
+        stage="final model" if study.user_attrs.get(FINAL) else "trials",
         metric=plan.metric,
         n_inadmissible=n_complete - len(leaders),
         leaders=tuple(candidate_of(trial) for trial in leaders[:N_LEADERS]),

@@ -288,11 +288,12 @@ def _train_score(fits: Fits, data: SelectionData, metric: Metric) -> float | Non
 N_WARM_UP_ROWS = 64
 
 
-def warm_up(recipe: Recipe, plan: SearchPlan, data: SelectionData) -> None:
+def warm_up(job: Job, plan: SearchPlan, data: SelectionData) -> None:
     """Fit a few rows, so that libraries are loaded when time begins to count.
 
     A deadline and a cost model that see imports would take a fast family for a slow one.
     """
+    recipe = make_recipe(plan, job.family, job.params, job.features)
     rows = np.arange(min(N_WARM_UP_ROWS, len(data.train.y)))
     options = make_options(
         plan, recipe, seed=0, n_threads=1, should_stop=lambda: True, n_iterations=1
@@ -313,7 +314,7 @@ def run_trial(
     """Fit, score and keep one candidate.
 
     Its folder gets the first fold's model as a package, and the predictions of
-    all selection rows.
+    all selection rows. Call `warm_up` before, where the clock decides.
 
     Args:
         clock: What the job's seconds are counted by.
@@ -324,7 +325,6 @@ def run_trial(
         Exception: Whatever the family's library raises.
     """
     metric = load_metrics()[plan.metric]
-    warm_up(make_recipe(plan, job.family, job.params, job.features), plan, data)
     started = clock()
     fits = Fits(job, plan, data, metric, clock)
     fits.run()
