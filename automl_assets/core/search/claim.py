@@ -69,6 +69,7 @@ def claim_trial(
             has_model=_has_model(trials),
         )
         if expected.refusal:
+            claim.trial.set_user_attr(JOB, claim.job.model_dump(mode="json"))
             if claim.job.origin == plan.sampler:
                 n_draws += 1
                 skip_trial(study, claim.trial, expected.refusal)
@@ -150,7 +151,6 @@ def _ask(study: optuna.Study, plan: SearchPlan, worker: str, trials: list[Frozen
     rival = result_of(leaders[0]) if leaders else None
     if rival is not None and rival.fold_scores:
         job = job.model_copy(update={"rival": rival.fold_scores})
-    trial.set_user_attr(JOB, job.model_dump(mode="json"))
     return Claim(trial=trial, job=job)
 
 

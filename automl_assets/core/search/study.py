@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from automl_assets.core.families import Choice, Dimension, Param, Real
@@ -138,6 +139,29 @@ def read_plan(study: optuna.Study) -> SearchPlan:
     return SearchPlan.model_validate(study.user_attrs[PLAN])
 
 
+class _FamilySampler(optuna.samplers.TPESampler):
+    """TPE that proposes the parameters of one family, and not those of all the others as well.
+
+    Each family's parameters are one group of TPE; sampling all groups to use one of them took
+    half of the time of a proposal.
+    """
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Draw what all families share first, the family among it, then what belongs to it."""
+        shared = {name: item for name, item in search_space.items() if "." not in name}
+        params = super().sample_relative(study, trial, shared)
+        if "family" in shared and not params:  # too few trials to learn from
+            return {}
+        family = f"{params.get('family', '')}."
+        own = {name: item for name, item in search_space.items() if name.startswith(family)}
+        return {**params, **super().sample_relative(study, trial, own)}
+
+
 def make_sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
     """Return the sampler of one trial; a grid is all proposals and needs none."""
     if plan.sampler != "tpe":
@@ -145,8 +169,12 @@ def make_sampler(plan: SearchPlan, seed: int) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         # `group` is marked experimental; families have parameters of their own, so it is needed.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            group=True, n_startup_trials=max(8, plan.n_workers), seed=seed
+        return _FamilySampler(
+            group=True,
+            n_startup_trials=max(8, plan.n_workers),
+            # It keeps workers apart, and reads all trials once more for each group.
+            constant_liar=plan.n_workers > 1,
+            seed=seed,
         )
 
 
