@@ -4,20 +4,24 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import dagster as dg
 
-from automl_assets.assets import data, evaluation, intake, release, search
+from automl_assets.assets import data, evaluation, intake, release, reproduction, search
 from automl_assets.assets.submission import submit_request
 from automl_assets.checks.data import data_contract, split_comparison
-from automl_assets.core.ports import Progress, SnapshotStore
+from automl_assets.core.ports import Progress, ReleaseLog, SnapshotStore
 from automl_assets.core.search.budget import Stopwatch
 from automl_assets.core.search.plan import SearchStatus
 from automl_assets.sensors.new_data import new_data
+from automl_assets.sensors.reproduction import REPRODUCE_JOB, nightly_reproduction
 from automl_assets.sensors.requests import request_files
 from automl_assets.settings import Settings
+from resources.code_origin import code_origin
 from resources.data_sources import ConfiguredDataSources
 from resources.model_registry import MlflowModelRegistry
+from resources.release_log import StoredReleaseLog
 from resources.request_store import RequestStore
 from resources.search_runner.local import LocalSearchRunner
 from resources.search_tracking import MlflowSearchTracker
@@ -62,6 +66,8 @@ class Adapters:
     search_tracker: MlflowSearchTracker
     earlier_searches: JsonValueStore
     model_registry: MlflowModelRegistry
+    release_log: ReleaseLog
+    code_origin: Callable[[], dict[str, str]]
 
 
 def build_snapshot_store(settings: Settings) -> SnapshotStore:
@@ -105,6 +111,8 @@ def build_adapters(settings: Settings) -> Adapters:
             lock_folder=str(settings.root / "locks"),
             ui_url=settings.mlflow_ui_url,
         ),
+        release_log=StoredReleaseLog(snapshot_store),
+        code_origin=partial(code_origin, settings),
     )
 
 
@@ -128,7 +136,7 @@ def build_definitions(settings: Settings, progress: Progress | None = None) -> d
         settings: The operator's settings.
         progress: Who hears what a run does; the run's log if None.
     """
-    assets = dg.load_assets_from_modules([intake, data, search, evaluation, release])
+    assets = dg.load_assets_from_modules([intake, data, search, evaluation, release, reproduction])
     return dg.Definitions(
         assets=assets,
         asset_checks=[data_contract, split_comparison],
@@ -139,8 +147,15 @@ def build_definitions(settings: Settings, progress: Progress | None = None) -> d
                 description="From an accepted request to a registered model.",
                 executor_def=dg.in_process_executor,
             ),
+            dg.define_asset_job(
+                REPRODUCE_JOB,
+                selection=dg.AssetSelection.assets("reproduction_report"),
+                description="A registered version, made again from its records and its data.",
+                executor_def=dg.in_process_executor,
+            ),
             submit_request,
         ],
+        schedules=[nightly_reproduction],
         sensors=[request_files, new_data],
         resources={
             "settings": settings,

@@ -1,6 +1,8 @@
 """The operator's settings, read once from the environment (prefix `AUTOML_`)."""
 
+import getpass
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +106,29 @@ class Settings(BaseSettings):
         description="What a time limit counts: `wall` time, or `cpu` seconds of the search's "
         "processes, for benchmarks on a machine that others use, too.",
     )
+    user: str = Field(
+        default_factory=lambda: _system_user(),
+        min_length=1,
+        max_length=64,
+        description="Who runs a command, as approvals and promotions record it. Default: the "
+        "operating system's user.",
+    )
+    groups: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="Who may approve as which group, as JSON: group -> list of users. Default: "
+        "whoever says so.",
+    )
+    image: str | None = Field(
+        default=None,
+        description="The container image that runs, with its digest, such as "
+        "`registry.example.org/automl@sha256:77ab…`; recorded with each model.",
+    )
+    git_commit: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{7,64}$",
+        description="The commit that the code was built from, where it is installed without its "
+        "repository; recorded with each model.",
+    )
 
     @property
     def uses_lakefs(self) -> bool:
@@ -182,6 +207,11 @@ class Settings(BaseSettings):
         return self.root / "reports"
 
     @property
+    def predictions_folder(self) -> Path:
+        """The logs of what `automl predict` answered, one folder a model name."""
+        return self.root / "predictions"
+
+    @property
     def requests_folder(self) -> Path:
         """Accepted requests, as they were written."""
         return self.root / "requests"
@@ -199,6 +229,16 @@ class Settings(BaseSettings):
     def report_url(self, request_id: str) -> str | None:
         """Return the page of a request's report, or None where no web server shows it."""
         return f"{self.ui_url}/reports/{request_id}/report.html" if self.ui_url else None
+
+
+def _system_user() -> str:
+    """Return the operating system's user, as requests name their owner."""
+    try:
+        user = getpass.getuser()
+    except OSError:
+        # A container may run as a user id without a name.
+        user = "unknown"
+    return re.sub(r"[^A-Za-z0-9_.@-]", "-", user).lstrip("_.@-")[:64] or "unknown"
 
 
 def _unfit(name: str, reason: str) -> RequestError:

@@ -18,7 +18,18 @@ _BATCH = 100
 METRICS_BATCH = 1000
 _DIGEST_LENGTH = 36
 _DESCRIPTION_LENGTH = 5000
+# Below the limits of every release: that of a run's tags was 250 once, then 5,000, and is 8,000.
+_TAG_LENGTH = 1000
 
+
+ARTIFACT, HIDDEN, ARRIVED = "automl.artifact_sha256", "automl.hidden", "automl.arrived"
+"""Tags of a version: what is registered, whether it waits, and the alias that it arrived with."""
+
+MODEL_FILES = "automl.model_files_sha256"
+"""Tag of a version: digest of the inventory of all files of the MLflow model."""
+
+SEMVER, SEMVER_REASON = "semver", "semver_reason"
+"""Tags of a version, under the names that people search for."""
 
 KIND, STUDY = "automl.kind", "automl.study"
 """Tags of the run of a search."""
@@ -34,8 +45,20 @@ def version_tags(registration: Registration) -> dict[str, str]:
         "data_sha256": registration.data_sha256,
         "card_sha256": registration.card_sha256,
         "artifact_sha256": registration.artifact_sha256,
+        "facts_sha256": registration.facts.sha256,
     }
-    return {**registration.tags, **{f"automl.{key}": value for key, value in lineage.items()}}
+    given = {key: shortened(value) for key, value in registration.tags.items()}
+    return {**given, **{f"automl.{key}": value for key, value in lineage.items()}}
+
+
+def shortened(text: str, length: int = _TAG_LENGTH) -> str:
+    """Return a text that every MLflow server takes as the value of a tag.
+
+    Examples:
+        >>> shortened("abcdef", 4)
+        'abc…'
+    """
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def pages(search: Any) -> Iterator[Any]:
@@ -128,9 +151,18 @@ def log_training(client: "MlflowClient", run: "Run", registration: Registration)
 
 
 def create_version(
-    client: "MlflowClient", run: "Run", registration: Registration, model_path: str
+    client: "MlflowClient",
+    run: "Run",
+    registration: Registration,
+    model_path: str,
+    *,
+    tags: Mapping[str, str],
 ) -> "MlflowVersion":
-    """Make a version of the model that the run's artifacts hold, described by its card."""
+    """Make a version of the model that the run's artifacts hold, described by its card.
+
+    Args:
+        tags: Of the version alone; the run's follow from the registration.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -139,20 +171,27 @@ def create_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     card = (registration.report / "card.md").read_text("utf-8")
+    hidden = {HIDDEN: "true"} if registration.is_hidden else {}
     return client.create_model_version(
         registration.name,
         f"{run.info.artifact_uri}/{model_path}",
         run.info.run_id,
-        tags=version_tags(registration),
+        tags={**version_tags(registration), **tags, **hidden},
         description=card[:_DESCRIPTION_LENGTH],
     )
 
 
-def set_alias(client: "MlflowClient", version: "MlflowVersion", alias: str) -> None:
-    """Point an alias to a version, unless it points to a newer one."""
+def set_arrival_alias(client: "MlflowClient", version: "MlflowVersion", alias: str) -> None:
+    """Point an alias to a version that is new, unless it points to a newer one.
+
+    A version arrives once: where it was given the alias before, whoever moved it since is right.
+    """
+    if ARRIVED in version.tags:
+        return
     holder = client.get_registered_model(version.name).aliases.get(alias)
     if holder is None or int(holder) < int(version.version):
         client.set_registered_model_alias(version.name, alias, str(version.version))
+    client.set_model_version_tag(version.name, str(version.version), ARRIVED, alias)
 
 
 def to_model_version(version: "MlflowVersion", aliases: Mapping[str, str]) -> ModelVersion:
@@ -163,7 +202,10 @@ def to_model_version(version: "MlflowVersion", aliases: Mapping[str, str]) -> Mo
         version=number,
         aliases=tuple(sorted(alias for alias, holder in aliases.items() if str(holder) == number)),
         mlflow_run_id=version.run_id or "",
-        artifact_sha256=version.tags["automl.artifact_sha256"],
+        artifact_sha256=version.tags[ARTIFACT],
         card_sha256=version.tags["automl.card_sha256"],
         tags=dict(version.tags),
+        semver=version.tags.get(SEMVER, ""),
+        semver_reason=version.tags.get(SEMVER_REASON, ""),
+        is_hidden=version.tags.get(HIDDEN) == "true",
     )

@@ -18,6 +18,7 @@ import dagster as dg
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import fsync_path, publish_text, publishing
 from automl_assets.core.inbox import InboxFile, RequestInbox
+from automl_assets.core.inventory import INVENTORY, inventory_text
 from automl_assets.core.request.file import MAX_BYTES
 from automl_assets.core.values import AcceptedRequest
 
@@ -35,7 +36,8 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
     """Keeps the inbox and, in one folder each, the requests that were accepted.
 
     `<requests_folder>/<request id>/` holds `request.yaml` (as it was written),
-    `accepted.json` and `source.txt`; it appears whole and never changes. The folder
+    `accepted.json`, `source.txt`, and in `files.json` their digests; it appears whole and
+    never changes. The folder
     lies directly in the platform's home, which requests may not read from.
     """
 
@@ -96,6 +98,9 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
             "accepted.json": accepted.model_dump_json(indent=2) + "\n",
             "source.txt": source + "\n",
         }
+        files[INVENTORY] = inventory_text(
+            {name: hashlib.sha256(content.encode()).hexdigest() for name, content in files.items()}
+        )
         _publish_folder(Path(self.requests_folder) / accepted.request_id, files)
         accepted = self._read(accepted.request_id)
         self._watch(accepted)
@@ -165,6 +170,13 @@ class RequestStore(dg.ConfigurableResource, RequestInbox):
         """
         path = Path(self.requests_folder) / self.load(request_id).request_id / "request.yaml"
         return path.read_text(encoding="utf-8")
+
+    def files(self, request_id: str) -> dict[str, bytes]:
+        """Return the files that were written when a request was accepted, as they are now."""
+        if request_id not in self.list_ids():
+            self.load(request_id)  # says what there is
+        folder = Path(self.requests_folder) / request_id
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
     def list_ids(self) -> list[str]:
         """Return the ids of all accepted requests, sorted."""

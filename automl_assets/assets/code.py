@@ -1,7 +1,7 @@
 """Which code each asset depends on; a change of it makes what was made before stale.
 
 Code that every step shares (values, ports, errors, plugins, durable writes) and
-code that only decides when a request is made are left out.
+code that only decides when a request is made, or who uses a model, are left out.
 """
 
 from automl_assets.core.code_version import code_version
@@ -26,18 +26,22 @@ MODULES = {
     ),
     "evaluation_report": _core(
         *("evaluation", "metrics", "report", "predictor", "judgement"),
+        *("examined_rows", "comparing"),
         *("composite", "calibration", "threshold", "feature_sets", "families"),
     ),
     "registered_model": (
-        *_core("registration"),
+        *_core("registration", "probe", "versioning", "inventory"),
         "automl_assets.serving",
         "resources.mlflow_model",
     ),
+    "reproduction_report": _core("reproduction"),
 }
 
 SHARED = _core(
     *("code_version", "errors", "files", "inbox", "intake", "plugins", "ports"),
     *("retraining", "staging", "values"),
+    # What people do with a version that is registered; no asset is made of it.
+    *("approval", "promotion", "registered", "release", "audit", "prediction_log"),
 )
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import dagster as dg
 
 from automl_assets.assets.code import version_of
-from automl_assets.assets.metadata import snapshot_metadata, split_metadata
+from automl_assets.assets.metadata import lineage_metadata, snapshot_metadata, split_metadata
 from automl_assets.core.ingest import take_snapshot
 from automl_assets.core.leakage import refuse_blocked
 from automl_assets.core.leakage.part_comparison import summarise_parts
@@ -51,7 +51,15 @@ def data_snapshot(
     return dg.MaterializeResult(
         value=snapshot,
         data_version=dg.DataVersion(snapshot.content_sha256),
-        metadata=snapshot_metadata(snapshot, training_request.request.data.target),
+        metadata={
+            **snapshot_metadata(snapshot, training_request.request.data.target),
+            **lineage_metadata(
+                "data_snapshot",
+                training_request,
+                digest=snapshot.content_sha256,
+                snapshot=snapshot,
+            ),
+        },
     )
 
 
@@ -110,5 +118,10 @@ def splits(
     return dg.MaterializeResult(
         value=split,
         data_version=dg.DataVersion(split.matrix_id),
-        metadata=split_metadata(split, data_snapshot.profile, same),
+        metadata={
+            **split_metadata(split, data_snapshot.profile, same),
+            **lineage_metadata(
+                "splits", training_request, digest=split.matrix_id, snapshot=data_snapshot
+            ),
+        },
     )

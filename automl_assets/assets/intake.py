@@ -3,7 +3,7 @@
 import dagster as dg
 
 from automl_assets.assets.code import version_of
-from automl_assets.assets.metadata import request_metadata
+from automl_assets.assets.metadata import lineage_metadata, request_metadata
 from automl_assets.core.ports import AcceptedRequests, Progress
 from automl_assets.core.search.budget import Stopwatch
 from automl_assets.core.values import AcceptedRequest
@@ -34,5 +34,8 @@ def training_request(
     return dg.MaterializeResult(
         value=accepted,
         data_version=dg.DataVersion(accepted.request_sha256),
-        metadata=request_metadata(accepted),
+        metadata={
+            **request_metadata(accepted),
+            **lineage_metadata("training_request", accepted, digest=accepted.request_sha256),
+        },
     )

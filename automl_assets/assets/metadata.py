@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from automl_assets.assets.code import version_of
 from automl_assets.core.leakage.part_comparison import PartComparison
 from automl_assets.core.values import (
     AcceptedRequest,
@@ -19,6 +20,35 @@ from automl_assets.core.values import (
 from automl_assets.dagit import Metadata, fenced, table
 
 N_COLUMNS_SHOWN = 200
+
+_TAGS_SHOWN = (
+    *("data_commit", "probe_sha256", "approval", "verdict"),
+    *("git_commit", "git_state", "lock_sha256", "image"),
+)
+
+
+def lineage_metadata(
+    asset: str,
+    accepted: AcceptedRequest,
+    *,
+    digest: str,
+    snapshot: DataSnapshot | None = None,
+) -> Metadata:
+    """Where an asset comes from, under the same names on every asset.
+
+    Args:
+        asset: Its key.
+        digest: Names what was made: equal digests, equal assets.
+        snapshot: None where the asset is made before the data are read.
+    """
+    commit = accepted.data_commit if snapshot is None else snapshot.commit_id
+    return {
+        "request_id": accepted.request_id,
+        "request_sha256": accepted.request_sha256,
+        **({"data_commit": commit} if commit else {}),
+        "code_version": version_of(asset),
+        "digest": digest,
+    }
 
 
 def request_metadata(accepted: AcceptedRequest) -> Metadata:
@@ -133,7 +163,7 @@ def split_metadata(split: Split, profile: TableProfile, same: PartComparison) ->
         **(found if split.findings else {}),
         "features": len(split.feature_names),
         "preprocessing_version": split.preprocessing_version,
-        "data_commit": split.commit_id,
+        "split_commit": split.commit_id,
     }
 
 
@@ -165,10 +195,13 @@ def version_metadata(
     known = {name: dg.MetadataValue.url(url) for name, url in urls.items() if url}
     return {
         "model": f"{version.name} version {version.version}",
-        "aliases": ", ".join(version.aliases),
+        "semver": version.semver,
+        "semver_reason": version.semver_reason,
+        "aliases": ", ".join(version.aliases) or "none: waits for approval",
         **known,
         "mlflow_run_id": version.mlflow_run_id,
         "data": data_uri,
         "card_sha256": version.card_sha256,
         "artifact_sha256": version.artifact_sha256,
+        **{key: version.tags[key] for key in _TAGS_SHOWN if key in version.tags},
     }

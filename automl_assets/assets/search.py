@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from automl_assets.assets.code import version_of
+from automl_assets.assets.metadata import lineage_metadata
 from automl_assets.assets.search_metadata import DagitProgress, candidates_metadata
 from automl_assets.core.ports import EarlierSearches, Progress, SearchRunner, SnapshotStore
 from automl_assets.core.prepare import ensure_matrix, write_sample_rows
@@ -97,7 +98,15 @@ def candidate_models(
     return dg.MaterializeResult(
         value=candidates,
         data_version=dg.DataVersion(candidates.ledger_sha256),
-        metadata=candidates_metadata(candidates),
+        metadata={
+            **candidates_metadata(candidates),
+            **lineage_metadata(
+                "candidate_models",
+                training_request,
+                digest=candidates.ledger_sha256,
+                snapshot=data_snapshot,
+            ),
+        },
     )
 
 

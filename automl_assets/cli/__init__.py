@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from automl_assets.cli import data as data_commands
+from automl_assets.cli import models as model_commands
 from automl_assets.core.errors import AutoMLError, ContractError, RequestError, SearchError
 
 EXIT_BAD_REQUEST, EXIT_NO_MODEL, EXIT_ERROR = 2, 3, 1
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_commands.app)
+app.add_typer(model_commands.app)
 
 Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
 
@@ -175,16 +177,21 @@ def list_requests() -> None:
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS.")],
+    model: Annotated[
+        str, typer.Argument(help="NAME, or NAME@ and a version number, semantic version or alias.")
+    ],
     data: Annotated[str, typer.Argument(help="A CSV or Parquet file with the feature columns.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV or Parquet file. Default: CSV here.")
     ] = None,
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Give predictions no ids, and keep no log of them.")
+    ] = False,
 ) -> None:
     """Predict the rows of a file with a registered model."""
     from automl_assets.cli.predict import predict_file
 
-    predict_file(model, Path(data), output)
+    predict_file(model, Path(data), output, is_logged=not no_log)
 
 
 @app.command("open")

@@ -1,7 +1,7 @@
 """Runs a request's job in this process, on the platform's own instance."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +120,19 @@ def open_instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
         yield instance
 
 
-def run_request(cli: CommandLine, request_id: str, owner: str, *, add_seconds: float = 0.0) -> None:
+def run_request(
+    cli: CommandLine,
+    request_id: str,
+    owner: str,
+    *,
+    add_seconds: float = 0.0,
+    tags: Mapping[str, str] | None = None,
+) -> None:
     """Materialize all assets of a request in this process.
 
     Args:
         add_seconds: Goes on with its search for so much longer, also where it has ended.
+        tags: More tags of the run.
 
     Raises:
         AutoMLError: The first error that a step raised on purpose.
@@ -152,6 +160,7 @@ def run_request(cli: CommandLine, request_id: str, owner: str, *, add_seconds: f
                 tags={
                     "automl/owner": owner,
                     "automl/source": "cli",
+                    **(tags or {}),
                     # If this process is killed, the platform sees that the run is dead.
                     **own_worker_tags(run_id),
                 },

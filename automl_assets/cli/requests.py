@@ -46,7 +46,7 @@ def _submit(cli: CommandLine, path: Path) -> str:
     request_id = request.request_id
     reach(request, cli.data_sources)
     if request_id in cli.request_store.list_ids():
-        run_state = _run_states(cli.settings, [request_id]).get(request_id)
+        run_state = run_states(cli.settings, [request_id]).get(request_id)
         state = _state(cli.settings, request_id, run_state)
         has_model = read_values(cli.settings, request_id).registered_model is not None
         if run_state in (_STOPPED, _FAILED) and not has_model:
@@ -92,7 +92,7 @@ def _state(settings: Settings, request_id: str, run_state: str | None) -> str:
     return doing if run_state is None else f"{run_state}, {doing}"
 
 
-def _run_states(settings: Settings, request_ids: list[str]) -> dict[str, str]:
+def run_states(settings: Settings, request_ids: list[str]) -> dict[str, str]:
     """Return the state of each request's newest run."""
     import dagster as dg
 
@@ -127,7 +127,7 @@ def show_all() -> None:
     if not accepted:
         console.print(f"no requests yet in {shown(settings.root)}")
         return
-    states = _run_states(settings, [item.request_id for item in accepted])
+    states = run_states(settings, [item.request_id for item in accepted])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("request", "owner", "accepted", "state"):
         table.add_column(heading, overflow="fold")
@@ -147,7 +147,7 @@ def show_one(request_id: str) -> None:
     console = Console(highlight=False)
     with build_for_cli(settings, console) as cli:
         accepted = cli.request_store.load(request_id)
-    states = _run_states(settings, [request_id])
+    states = run_states(settings, [request_id])
     console.print(f"{request_id}  by {accepted.request.owner}, {accepted.accepted_at[:16]}")
     console.print(_state(settings, request_id, states.get(request_id)))
     print_result(settings, request_id, console)

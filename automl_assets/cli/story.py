@@ -101,6 +101,7 @@ def model_lines(candidates: CandidateSet) -> list[tuple[str, str]]:
                 f"no model at all: {number_text(candidates.prior_score)}",
             )
         )
+    lines += tied_lines(candidates)
     lines += [("note", text) for text in candidates.notes]
     for row in limit_rows(candidates):
         measured = "not measured" if row.measured is None else f"{row.measured:.4g}"
@@ -109,6 +110,25 @@ def model_lines(candidates: CandidateSet) -> list[tuple[str, str]]:
             ("limit", f"{row.name} {measured}, asked {row.bound} {row.limit:.4g}{removed}")
         )
     return lines + [("left out", f"{item.family}: {item.reason}") for item in candidates.left_out]
+
+
+def tied_lines(candidates: CandidateSet) -> list[tuple[str, str]]:
+    """Return labelled lines on how many candidates are as good as the best; none if not known."""
+    board = candidates.board
+    if board is None:
+        return []
+    n_tied, n_compared = len(board.tied), len(board.contenders)
+    told = f"{n_tied} of {n_compared} candidates are statistically tied"
+    if n_tied == 1:
+        told = f"the best of {n_compared} candidates is better by more than chance explains"
+    elif candidates.select == "simplest_of_tied" and candidates.winner in board.tied:
+        told += "; this is the simplest of them"
+    corrected = (
+        f"the best one's {board.metric} is worth {number_text(board.corrected)} "
+        f"[{number_text(board.low)}, {number_text(board.high)}], not {number_text(board.naive)}: "
+        "it is the best of many"
+    )
+    return [("tied", told), ("tied", corrected)]
 
 
 def shown(path: Path) -> Path:

@@ -3,6 +3,7 @@
     AutoMLError
     ├── RequestError (ValueError)   the request cannot be honoured as written
     ├── SnapshotError               data is missing, moved or unreadable
+    │   └── AlteredError            bytes are not those that were committed
     ├── ContractError               data breaks its contract; carries the findings
     ├── SearchError                 the search ended without a usable candidate
     │   └── NoAdmissibleError       every candidate breaks a hard limit; carries the nearest misses
@@ -24,6 +25,21 @@ class RequestError(AutoMLError, ValueError):
 
 class SnapshotError(AutoMLError):
     """Data is missing, moved or unreadable."""
+
+
+class AlteredError(SnapshotError):
+    """Bytes are there, but are not those that were committed.
+
+    Args:
+        message: What is wrong, for a person.
+        expected: The digest that was committed; empty where it is not known.
+        found: The digest of the bytes as they are.
+    """
+
+    def __init__(self, message: str, *, expected: str, found: str) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
 
 
 class ContractError(AutoMLError):

@@ -1,38 +1,51 @@
-"""From a search's winner to its report: predict the analysis part, judge, write."""
+"""From a search's winner to its report: predict the analysis part, judge, examine, write."""
 
+import json
 import platform
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from automl_assets.core.code_version import code_version
-from automl_assets.core.encoding import encode
-from automl_assets.core.evaluation.importance import affordable_shuffles, permutation_importance
+from automl_assets.core.comparing.incumbent import Incumbent
+from automl_assets.core.evaluation.clusters import clusters_of
+from automl_assets.core.evaluation.examination import Examined, Refitter
 from automl_assets.core.evaluation.judge import JudgeInput, judge
-from automl_assets.core.files import publishing
-from automl_assets.core.matrix import target_vector
+from automl_assets.core.evaluation.openings import open_analysis
+from automl_assets.core.evaluation.result import Evaluation
+from automl_assets.core.evaluation.sections import load_sections
+from automl_assets.core.examined_rows import MAX_CALIBRATION_ROWS, PartReader, PredictedPart
+from automl_assets.core.files import publish_bytes, publishing
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.ports import SnapshotStore
-from automl_assets.core.predictor import load_predictor
-from automl_assets.core.prepare import read_rows, rows_frame
+from automl_assets.core.predictor import Predictor, load_predictor
 from automl_assets.core.report.write import write_report
+from automl_assets.core.search.plan import SearchPlan
+from automl_assets.core.search.refitting import make_refitter
+from automl_assets.core.search.replay import LEDGER_FILE, PLAN_FILE
 from automl_assets.core.values import (
     AcceptedRequest,
     CandidateSet,
     DataSnapshot,
     EvaluationReport,
     Split,
+    Value,
 )
 
-IMPORTANCE_SECONDS = 2.0
-"""CPU time for the importance of features: a slow model is asked about fewer rows."""
+SECTION_SHARE = 0.01
+"""Of a time limit, what one section may take where it can do with fewer rows."""
 
-SLOW_SECONDS_PER_ROW = 2e-4
-"""Where nobody had the time to measure it."""
+FEWEST_SECONDS, MOST_SECONDS = 0.5, 60.0
+"""Bounds of that; without a time limit a section has ten seconds."""
+
+UNLIMITED_SECONDS = 10.0
 
 PREDICTIONS = "analysis_predictions.parquet"
+MEASURED = "measured"
+"""Folder of what was measured: made once for a model, so that a report can be made again."""
 
 _LIBRARIES = (
     *("automl-assets", "catboost", "lightgbm", "numpy", "optuna", "polars", "scikit-learn"),
@@ -50,6 +63,23 @@ def environment() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a judgement reads and writes.
+
+    Attributes:
+        package: The winner's model package.
+        study: Folder of the study, with what the search left.
+        matrix: Folder of the encoded matrix.
+        folder: Where the report goes.
+    """
+
+    package: Path
+    study: Path
+    matrix: Path
+    folder: Path
+
+
 def judge_winner(
     accepted: AcceptedRequest,
     snapshot: DataSnapshot,
@@ -57,73 +87,128 @@ def judge_winner(
     candidates: CandidateSet,
     *,
     store: SnapshotStore,
-    package: Path,
-    folder: Path,
+    places: Places,
+    clock: Callable[[], float],
+    incumbent: Incumbent | None = None,
 ) -> EvaluationReport:
     """Judge the winner on the analysis part and write the report.
 
     Args:
-        package: The winner's model package.
-        folder: Where the report goes, with the predictions it was made from.
+        clock: CPU seconds of this process, for what is measured.
+        incumbent: The version that is in use.
 
     Raises:
         SnapshotError: The package or the data changed since they were written.
     """
-    request, profile = accepted.request, snapshot.profile
-    target = request.data.target
-    predictor = load_predictor(package, sha256=candidates.artifact_sha256)
-    rows = read_rows(split, "analysis", store)
-    frame = rows_frame(snapshot, rows, (*profile.features, target), store)
-    y = target_vector(frame[target], profile)
-    predictions = predictor.predict(frame)
-    # What is given out, read back: predicting once more would double the time.
-    prediction = (predictions.drop("prediction") if profile.classes else predictions).to_numpy()
-    prediction = prediction if profile.classes else prediction[:, 0]
-    evaluation = judge(
-        JudgeInput(
-            task_type=profile.task_type,
-            classes=profile.classes,
-            y_true=y,
-            prediction=prediction,
-            y_train=_train_target(snapshot, split, target, store),
-            metric=candidates.metric,
-            report=request.task.report or (),
-            seed=request.seed,
-            threshold=predictor.manifest.threshold,
-            cost=request.task.cost,
-        )
+    opening = open_analysis(
+        store,
+        split,
+        request_id=accepted.request_id,
+        candidates_sha256=candidates.artifact_sha256,
     )
-    n_rows, n_repeats = affordable_shuffles(
-        IMPORTANCE_SECONDS,
-        seconds_per_row=candidates.seconds_per_row or SLOW_SECONDS_PER_ROW,
-        n_features=len(predictor.preprocessing.feature_names),
+    predictor = load_predictor(places.package, sha256=candidates.artifact_sha256)
+    reader = PartReader(snapshot, split, accepted.request, predictor, store)
+    analysis = reader.predict("analysis")
+    rows = reader.examined(analysis)
+    examined = Examined(
+        request=accepted.request,
+        profile=snapshot.profile,
+        split=split,
+        candidates=candidates,
+        predictor=predictor,
+        package=places.package,
+        metric=load_metrics()[candidates.metric],
+        analysis=rows,
+        calibration=reader.examined(reader.predict("calibration"), max_rows=MAX_CALIBRATION_ROWS),
+        y_train=reader.target("train"),
+        seed=accepted.request.seed,
+        confidence=opening.confidence,
+        seconds=section_seconds(accepted),
+        clock=clock,
+        refitter=_refitter(places, candidates),
+        champion=incumbent and incumbent.as_rival(rows.frame, split, store),
     )
-    importance = permutation_importance(
-        predictor.predict_matrix,
-        encode(frame, predictor.preprocessing),
-        y,
-        load_metrics()[candidates.metric],
-        feature_names=predictor.preprocessing.feature_names,
-        seed=request.seed,
-        n_repeats=n_repeats,
-        max_rows=n_rows,
-    )
-    with publishing(folder / PREDICTIONS) as temporary:
-        pl.DataFrame({"row": rows}).hstack(predictions).write_parquet(temporary)
+    evaluation = _judged(examined, analysis, reader)
+    sections = examine(examined, places.folder)
+    _write_predictions(places.folder / PREDICTIONS, analysis, predictor)
+    for name in (PLAN_FILE, LEDGER_FILE):
+        publish_bytes(places.folder / name, (places.study / name).read_bytes())
     return write_report(
-        folder,
+        places.folder,
         accepted=accepted,
         snapshot=snapshot,
         split=split,
         candidates=candidates,
         evaluation=evaluation,
-        importance=importance,
+        sections=sections,
+        opening=opening,
         environment=environment(),
     )
 
 
-def _train_target(
-    snapshot: DataSnapshot, split: Split, target: str, store: SnapshotStore
-) -> np.ndarray:
-    frame = rows_frame(snapshot, read_rows(split, "train", store), (target,), store)
-    return target_vector(frame[target], snapshot.profile)
+def section_seconds(accepted: AcceptedRequest) -> float:
+    """Return the CPU seconds that one section may take where it can do with fewer rows."""
+    limit = accepted.request.search.effective_time_limit
+    if limit is None:
+        return UNLIMITED_SECONDS
+    return min(max(FEWEST_SECONDS, SECTION_SHARE * limit), MOST_SECONDS)
+
+
+def _refitter(places: Places, candidates: CandidateSet) -> Refitter | None:
+    plan = SearchPlan.model_validate_json((places.study / PLAN_FILE).read_bytes())
+    plan = plan.model_copy(update={"matrix": str(places.matrix)})
+    return make_refitter(plan, json.loads((places.study / LEDGER_FILE).read_bytes()), candidates)
+
+
+def _judged(examined: Examined, analysis: PredictedPart, reader: PartReader) -> Evaluation:
+    request = examined.request
+    groups = clusters_of(*reader.clusters(analysis))
+    return judge(
+        JudgeInput(
+            task_type=examined.profile.task_type,
+            classes=examined.classes,
+            y_true=analysis.y,
+            prediction=analysis.prediction,
+            y_train=examined.y_train,
+            metric=examined.candidates.metric,
+            report=request.task.report or (),
+            seed=examined.seed,
+            threshold=examined.threshold,
+            cost=request.task.cost,
+            groups=groups,
+            confidence=examined.confidence,
+        )
+    )
+
+
+def examine(examined: Examined, folder: Path) -> dict[str, Value]:
+    """Return what each section found, in the order of the report.
+
+    Args:
+        folder: What was measured for this model before is found there, and kept there.
+    """
+    found: dict[str, Value] = {}
+    for name, section in load_sections().items():
+        kept = folder / MEASURED / f"{name}.json"
+        if section.is_measured and kept.exists():
+            told = json.loads(kept.read_bytes())
+            if told["model"] == examined.candidates.artifact_sha256:
+                found[name] = section.result.model_validate(told["result"])
+                continue
+        result = section.examine(examined)
+        if result is None:
+            continue
+        found[name] = result
+        if section.is_measured:
+            told = {
+                "model": examined.candidates.artifact_sha256,
+                "result": result.model_dump(mode="json"),
+            }
+            publish_bytes(kept, json.dumps(told, sort_keys=True).encode())
+    return found
+
+
+def _write_predictions(file: Path, part: PredictedPart, predictor: Predictor) -> None:
+    predictions = predictor.named(part.prediction)
+    with publishing(file) as temporary:
+        pl.DataFrame({"row": part.rows}).hstack(predictions).write_parquet(temporary)

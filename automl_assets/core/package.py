@@ -28,6 +28,9 @@ PREPROCESSING = "preprocessing.json"
 CALIBRATION = "calibration.json"
 MODEL_FOLDER = "model"
 
+SAFE_SUFFIXES = frozenset({".cbm", ".json", ".skops", ".txt", ".ubj"})
+"""Kinds of files that a package may hold: none of them runs code when it is read."""
+
 
 class PackageMember(Value):
     """One model of an ensemble, its share, and the folder of its files."""
@@ -166,6 +169,13 @@ def verify_package(folder: Path, *, sha256: str | None = None) -> PackageManifes
             "Nothing was loaded. Restore the folder from a backup."
         )
     manifest = PackageManifest.model_validate_json(content)
+    unsafe = [name for name in sorted(manifest.files) if Path(name).suffix not in SAFE_SUFFIXES]
+    if unsafe:
+        raise SnapshotError(
+            f"A model package holds only {', '.join(sorted(SAFE_SUFFIXES))} files, none of which "
+            f"runs code when it is read, but {folder} holds {unsafe[0]!r}. Nothing was loaded. "
+            "Do not use this model; ask who made it."
+        )
     found = {
         path.relative_to(folder).as_posix(): path
         for path in folder.rglob("*")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import polars as pl
 
+    from automl_assets.core.release import ReleaseEvent
     from automl_assets.core.request.sections import Data
     from automl_assets.core.search.plan import Addition, SearchPlan, SearchStatus
     from automl_assets.core.search.tracking import SearchLog
     from automl_assets.core.values import AcceptedRequest, CandidateSet, ModelVersion
+    from automl_assets.core.versioning import Bump, VersionFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +173,19 @@ class SnapshotStore(ABC):
         """
 
     @abstractmethod
+    def read_sha256(self, repository: str, commit_id: str, path: str) -> str | None:
+        """Read an object's bytes as they are now, in pieces, and return their SHA-256.
+
+        Other than all that reads, it also answers for bytes that changed.
+
+        Returns:
+            None if the commit names the object, but its bytes are gone.
+
+        Raises:
+            SnapshotError: No such commit or path, or the bytes cannot be read.
+        """
+
+    @abstractmethod
     def log(
         self, repository: str, ref: str, *, limit: int = 100, after: str | None = None
     ) -> list[Commit]:
@@ -231,6 +246,14 @@ class AcceptedRequests(ABC):
     @abstractmethod
     def load(self, request_id: str) -> "AcceptedRequest":
         """Return an accepted request.
+
+        Raises:
+            RequestError: There is none with this id; the message lists near ids.
+        """
+
+    @abstractmethod
+    def files(self, request_id: str) -> Mapping[str, bytes]:
+        """Return the files that were written when a request was accepted, as they are now.
 
         Raises:
             RequestError: There is none with this id; the message lists near ids.
@@ -367,10 +390,14 @@ class Registration:
         request_sha256: With `artifact_sha256` the identity: registering the
             same pair again finds the version and makes no second one.
         package: Folder of the model package (`core.package`).
-        report: Folder with report.html, card.json, card.md.
+        report: Folder with report.html, card.json, card.md, and the probe.
         input_example: Up to five raw rows of the features.
         params, metrics, tags: For MLflow's run and version pages.
         data_uri: `lakefs://…` of the snapshot.
+        facts: What the semantic version is decided by.
+        bump: What the request says about it.
+        alias: What the version gets when it arrives; None where it waits for approval.
+        is_hidden: Whether it is found only by its number until it is promoted.
     """
 
     name: str
@@ -387,34 +414,94 @@ class Registration:
     data_sha256: str
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    facts: "VersionFacts"
+    bump: "Bump" = "auto"
     tags: Mapping[str, str] = field(default_factory=dict)
-    alias: str = "challenger"
+    alias: str | None = "challenger"
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryRecord:
+    """All that a registry holds of one version, as it is now; nothing of it is verified.
+
+    Attributes:
+        where: How people find it, such as a URI; holds no secret.
+        report: Folder with the files of the report; None where it is gone.
+        model: Folder of what is served, the model package inside it; None where it is gone.
+        package: Folder of the model package; None where it is gone.
+        request_yaml: The request as it was registered; None where it is gone.
+        facts: What the semantic version was decided by; None where it is gone.
+        tags: Of the training run, which has those of the version, too.
+        metrics: Of the training run.
+        description: Of the version.
+    """
+
+    where: str
+    report: Path | None
+    model: Path | None
+    package: Path | None
+    request_yaml: bytes | None
+    facts: bytes | None
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    description: str
 
 
 class ModelRegistry(ABC):
-    """Names and versions of models."""
+    """Names and versions of models.
+
+    A `reference` is a version number, a semantic version (`1.2.0`, with or without
+    `+data…`) or an alias; None is the newest version that is not hidden.
+    """
 
     @abstractmethod
     def register(self, registration: Registration) -> "ModelVersion":
         """Register a model, or find the version of an earlier call.
 
-        May be killed at any point and called again: there is one version. The
-        alias is set last.
+        May be killed at any point and called again: there is one version. Its semantic
+        version follows from the version before it and is decided once; of two that
+        register at the same time, each gets its own. The alias is set last, and only once:
+        a version that was promoted or archived since keeps what it has.
 
         Raises:
             ServiceError: The registry refused or did not answer.
         """
 
     @abstractmethod
-    def fetch(self, name: str, reference: str | None = None) -> tuple["ModelVersion", Path]:
-        """Return a version and the local folder of its model package.
-
-        Args:
-            reference: A version number or an alias; the newest version if None.
+    def find(self, name: str, reference: str | None = None) -> "ModelVersion":
+        """Return a version.
 
         Raises:
             RequestError: No such model or version; the message lists what there is.
         """
+
+    @abstractmethod
+    def fetch(self, name: str, reference: str | None = None) -> tuple["ModelVersion", Path]:
+        """Return a version and the local folder of its model package.
+
+        Raises:
+            RequestError: No such model or version; the message lists what there is.
+            SnapshotError: The package is not what was registered.
+        """
+
+    @abstractmethod
+    def inspect(self, version: "ModelVersion") -> AbstractContextManager[RegistryRecord]:
+        """Give out all that the registry holds of a version, as it is now; nothing is verified.
+
+        What was downloaded is removed at the exit.
+
+        Raises:
+            ServiceError: The registry refused or did not answer.
+        """
+
+    @abstractmethod
+    def set_alias(self, version: "ModelVersion", alias: str) -> None:
+        """Point an alias to a version, wherever it points now; the version is hidden no more."""
+
+    @abstractmethod
+    def remove_alias(self, version: "ModelVersion", alias: str) -> None:
+        """Take an alias away from a version, if it is the one that has it."""
 
     @abstractmethod
     def list_versions(self) -> "list[ModelVersion]":
@@ -423,6 +510,40 @@ class ModelRegistry(ABC):
     @abstractmethod
     def version_url(self, version: "ModelVersion") -> str | None:
         """Return the page of a version in the registry's UI, or None where no UI is known."""
+
+
+class ReleaseLog(ABC):
+    """What became of the versions of each model: events are added, and none ever changes.
+
+    Methods are safe in threads and processes, also of several machines.
+    """
+
+    @abstractmethod
+    def append(self, event: "ReleaseEvent") -> "ReleaseEvent":
+        """Add an event at the end of its model's log.
+
+        Args:
+            event: Without `number` and `previous_sha256`. If it has a `key` that the log
+                of its model holds already, nothing is added.
+
+        Returns:
+            The event as it stands in the log, with its number and the digest of the one before.
+
+        Raises:
+            SnapshotError: The log cannot be written.
+            ServiceError: A server does not answer.
+        """
+
+    @abstractmethod
+    def events(self, name: str) -> "list[ReleaseEvent]":
+        """Return the events of a model, oldest first; there may be none.
+
+        They are as the store holds them: `core.release.broken_link` says whether each
+        follows from the one before it.
+
+        Raises:
+            SnapshotError: An event cannot be read, or is none.
+        """
 
 
 class Progress(ABC):

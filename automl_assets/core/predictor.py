@@ -101,7 +101,10 @@ class Predictor:
         Raises:
             RequestError: A column is missing or does not fit its type in training.
         """
-        array = self.predict_array(frame)
+        return self.named(self.predict_array(frame))
+
+    def named(self, array: np.ndarray) -> pl.DataFrame:
+        """Return what `predict_array` gave as `predict` names it."""
         classes = self.manifest.classes
         if not classes:
             return pl.DataFrame({"prediction": array}, schema={"prediction": pl.Float64})

@@ -267,6 +267,48 @@ class LeftOut(Value):
     reason: str
 
 
+class Contender(Value):
+    """A candidate's place on the board."""
+
+    number: int = Field(description="Trial number.")
+    score: float = Field(description="On the selection rows, in the metric's own unit.")
+    p_best: float = Field(description="Share of resamples of the rows in which it is the best.")
+    is_tied: bool = Field(description="Whether it cannot be told apart from the best.")
+
+
+class Board(Value):
+    """How far the scores of a search's best candidates can be believed."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    contenders: tuple[Contender, ...] = Field(description="Best score first.")
+    naive: float = Field(description="The best score, too good since it was the best of many.")
+    corrected: float = Field(description="What the best candidate is worth, bias removed.")
+    low: float
+    high: float
+    confidence: float = Field(default=0.95, description="Of the interval and of the ties.")
+    method: str
+    seed: int
+    n_rows: int = Field(description="Selection rows.")
+    n_drawn: int = Field(description="Rows of one resample.")
+    by_group: bool = Field(default=False, description="Whether whole groups were resampled.")
+
+    @property
+    def best(self) -> Contender:
+        """The candidate with the best score."""
+        return self.contenders[0]
+
+    @property
+    def tied(self) -> tuple[int, ...]:
+        """Trial numbers of those that cannot be told apart from the best, itself among them."""
+        return tuple(item.number for item in self.contenders if item.is_tied)
+
+    @property
+    def optimism(self) -> float:
+        """How much too good the best score is; in the metric's own unit."""
+        return abs(self.naive - self.corrected)
+
+
 class CandidateSet(Value):
     """What the search found: the leaderboard, the winner, and why the others lost."""
 
@@ -301,6 +343,12 @@ class CandidateSet(Value):
     )
     notes: tuple[str, ...] = Field(
         default=(), description="What was asked for and could not be done, and why."
+    )
+    board: Board | None = Field(
+        default=None, description="Which candidates are tied; None where nobody could tell."
+    )
+    select: Literal["best", "simplest_of_tied"] = Field(
+        default="best", description="How the winner was chosen."
     )
     artifact: str = Field(description="Folder of the model package.")
     artifact_sha256: str = Field(description="Digest of the package's manifest.")
@@ -352,9 +400,16 @@ class ModelVersion(Value):
     """A version in the model registry."""
 
     name: str
-    version: str
+    version: str = Field(description="The registry's number.")
     aliases: tuple[str, ...]
     mlflow_run_id: str
     artifact_sha256: str
     card_sha256: str
     tags: dict[str, str]
+    semver: str = Field(
+        default="", description="Such as `1.2.0+data.4c1f2a90`; empty before there were any."
+    )
+    semver_reason: str = Field(default="", description="What differs from the version before.")
+    is_hidden: bool = Field(
+        default=False, description="Whether it waits for approval and is found by number only."
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from automl_assets.core.errors import RequestError
 from automl_assets.core.predictor import Predictor, RawColumn, load_predictor
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 def _to_polars(values: "pd.Series", column: RawColumn) -> pl.Series:
     """Convert one column; NaN, NaT, None and NA all become null."""
+    if values.isna().all():
+        # Without a value a type says nothing: pandas makes dates of NaT and numbers of NaN.
+        return pl.Series(column.name, [None] * len(values), dtype=pl.Null)
     plain = values if isinstance(values.dtype, np.dtype) else values.astype(object)
     if plain.dtype == object:
         present = plain.astype(object).where(plain.notna(), None)
@@ -33,6 +37,16 @@ def _to_polars(values: "pd.Series", column: RawColumn) -> pl.Series:
         # pandas turns whole numbers into floats where one is missing: "7.0" is no level, "7" is.
         return series.cast(pl.Int64)
     return series
+
+
+def _require_single(model_input: "pd.DataFrame", columns: tuple[RawColumn, ...]) -> None:
+    names = list(model_input.columns)
+    for column in columns:
+        if names.count(column.name) > 1:
+            raise RequestError(
+                f"Each column that the model reads is there once, but {column.name!r} is there "
+                f"{names.count(column.name)} times. Leave out all but one."
+            )
 
 
 class PyfuncModel:
@@ -59,8 +73,10 @@ class PyfuncModel:
             class, with the index of the input.
 
         Raises:
-            RequestError: A column is missing or does not fit its type in training.
+            RequestError: A column is missing, is there twice, or does not fit its type in
+                training.
         """
+        _require_single(model_input, self._predictor.columns)
         frame = pl.DataFrame(
             [
                 _to_polars(model_input[column.name], column)

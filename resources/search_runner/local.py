@@ -52,8 +52,13 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
         log: "SearchLog | None" = None,
         added: "Addition | None" = None,
     ) -> CandidateSet:
-        """Run, or go on with, the search of a plan; return what it found."""
+        """Run, or go on with, the search of a plan; return what it found.
+
+        The study's folder then holds what the search can be replayed from.
+        """
         from automl_assets.core.search.outcome import collect_candidates, sweep_packages
+        from automl_assets.core.search.replay import write_records
+        from automl_assets.core.search.standing import ledger
         from automl_assets.core.search.study import open_study, quiet_optuna
 
         quiet_optuna()
@@ -67,6 +72,7 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
             search = _Search(plan, url, storage, study, on_progress, log)
             search.run(folder / "workers", supervisor)
             candidates = collect_candidates(study, plan, seconds=search.seconds)
+            write_records(folder, plan, ledger(study))
             if log is not None:
                 log.finish(candidates)
             sweep_packages(candidates, Path(plan.artifacts))

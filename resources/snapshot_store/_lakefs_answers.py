@@ -20,7 +20,7 @@ _Found = TypeVar("_Found")
 _COME_BACK = {408, 423, 429, 500, 502, 503, 504}
 """A lost race within lakeFS is 429 or 500, a locked repository 423; the others are proxies'."""
 
-BAD_REQUEST, NOT_FOUND, CONFLICT = 400, 404, 409
+BAD_REQUEST, NOT_FOUND, CONFLICT, GONE = 400, 404, 409, 410
 
 _LONGEST_QUOTE = 300
 

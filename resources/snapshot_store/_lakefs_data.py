@@ -13,10 +13,17 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from automl_assets.core.errors import ServiceError, SnapshotError
+from automl_assets.core.errors import AlteredError, ServiceError
 from automl_assets.core.files import sha256_file
 from automl_assets.core.ports import ObjectInfo
-from resources.snapshot_store._lakefs_answers import Account, Patience, Refused, Server
+from resources.snapshot_store._lakefs_answers import (
+    GONE,
+    NOT_FOUND,
+    Account,
+    Patience,
+    Refused,
+    Server,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,12 +102,32 @@ class DataPlane:
         except Refused as error:
             raise self._server.refused(what, error) from error
         if size != info.size_bytes or (info.sha256 and sha256 != info.sha256):
-            raise SnapshotError(
+            raise AlteredError(
                 "An object never changes after its commit. The bytes of "
                 f"{info.path!r} at commit {commit_id[:10]} of {repository!r} changed: "
                 f"{size:,} bytes with SHA-256 {sha256}, expected {info.size_bytes:,} with "
-                f"{info.sha256 or 'no known SHA-256'}. Restore lakeFS's bucket from a backup."
+                f"{info.sha256 or 'no known SHA-256'}. Restore lakeFS's bucket from a backup.",
+                expected=info.sha256,
+                found=sha256,
             )
+
+    def sha256(self, repository: str, commit_id: str, path: str) -> str | None:
+        """Return the digest of an object's bytes; None if the bucket has lost them."""
+        url = self._url(repository, "refs", commit_id, path)
+
+        def attempt() -> str:
+            digest = hashlib.sha256()
+            for block in self._blocks(url):
+                digest.update(block)
+            return digest.hexdigest()
+
+        what = f"Reading {path!r}"
+        try:
+            return self._server.ask(what, attempt)
+        except Refused as error:
+            if error.status in (NOT_FOUND, GONE):
+                return None
+            raise self._server.refused(what, error) from error
 
     def _blocks(self, url: str) -> Iterator[bytes]:
         with closing(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from automl_assets.core.errors import SnapshotError
+from automl_assets.core.errors import AlteredError, SnapshotError
 from automl_assets.core.files import fsync_path, publishing
 
 _BLOCK_BYTES = 2**20
@@ -107,10 +107,12 @@ class ObjectFolder:
 
 def _check(path: Path, digest: str, found: str) -> None:
     if found != digest:
-        raise SnapshotError(
+        raise AlteredError(
             "An object never changes after its commit, and its name is its SHA-256. "
             f"The bytes of {str(path)!r} now have the digest {found}: the file was changed or "
-            "the disk is failing. Restore the file from a backup."
+            "the disk is failing. Restore the file from a backup.",
+            expected=digest,
+            found=found,
         )
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from automl_assets.core.errors import SnapshotError
+from automl_assets.core.files import sha256_file
 from automl_assets.core.ports import Change, Commit, ObjectInfo, SnapshotStore, WriteTransaction
 from automl_assets.core.staging import Staging
 from resources.snapshot_store import _fsck, _gc, _refs
@@ -112,6 +113,12 @@ class EmbeddedSnapshotStore(dg.ConfigurableResource, SnapshotStore):
         item = self._object(repository, commit_id, path)
         with copy_errors(target, item.size_bytes):
             self._objects.copy(item.sha256, target)
+
+    def read_sha256(self, repository: str, commit_id: str, path: str) -> str | None:
+        """Return the SHA-256 of an object's bytes as they are now; see the port."""
+        file = self._objects.path(self._object(repository, commit_id, path).sha256)
+        with storage_errors(self._root):
+            return sha256_file(file) if file.exists() else None
 
     def log(
         self, repository: str, ref: str, *, limit: int = 100, after: str | None = None

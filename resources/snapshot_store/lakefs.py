@@ -186,6 +186,11 @@ class LakeFSSnapshotStore(SnapshotStore):
         with publishing(target) as temporary, temporary.open("wb") as file:
             self._data.fetch(repository, commit_id, info, file)
 
+    def read_sha256(self, repository: str, commit_id: str, path: str) -> str | None:
+        """Return the SHA-256 of an object's bytes as they are now; see the port."""
+        info = self._lookup.object(repository, commit_id, path)
+        return self._data.sha256(repository, commit_id, info.path)
+
     def log(
         self, repository: str, ref: str, *, limit: int = 100, after: str | None = None
     ) -> list[Commit]:

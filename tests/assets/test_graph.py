@@ -17,7 +17,7 @@ from automl_assets.core.request import TrainingRequest
 from automl_assets.core.search.plan import SearchStatus
 from automl_assets.core.values import DataSnapshot
 from automl_assets.definitions import TRAIN_JOB, build_adapters, build_definitions
-from automl_assets.partitions import training_requests
+from automl_assets.partitions import registered_versions, training_requests
 from automl_assets.settings import Settings
 
 GRAPH = {
@@ -33,7 +33,9 @@ GRAPH = {
         "candidate_models",
         "evaluation_report",
     },
+    "reproduction_report": set(),
 }
+OF_A_REQUEST = set(GRAPH) - {"reproduction_report"}
 
 
 class SilentProgress(Progress):
@@ -120,7 +122,8 @@ def test_every_asset_explains_itself(name: str) -> None:
     assert node.owners == ["team:automl"]
     assert node.kinds
     assert node.group_name != "default"
-    assert node.partitions_def == training_requests
+    expected = training_requests if name in OF_A_REQUEST else registered_versions
+    assert node.partitions_def == expected
 
 
 def test_a_table_that_breaks_its_contract_is_not_trained_on(settings: Settings) -> None:
@@ -185,14 +188,14 @@ def test_a_request_becomes_a_model_version_and_a_second_run_finds_it(settings: S
 
     assert first.success
     assert second.success
-    for name in GRAPH:
+    for name in OF_A_REQUEST:
         assert first.asset_value(name) == second.asset_value(name)
     snapshot = first.asset_value("data_snapshot")
     assert isinstance(snapshot, DataSnapshot)
     assert snapshot.uri.startswith(f"lakefs://toy/{snapshot.commit_id}/")
     assert {
         event.asset_key.to_user_string() for event in first.get_asset_materialization_events()
-    } == set(GRAPH)
+    } == OF_A_REQUEST
 
 
 def test_every_module_of_the_domain_belongs_to_the_version_of_an_asset() -> None:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from scipy.special import softmax
 
 from automl_assets.core.families import (
     Choice,
@@ -32,6 +34,8 @@ FAMILIES = sorted(load_families())
 CASES = [
     (name, task) for name, family in load_families().items() for task in sorted(family.task_types)
 ]
+EXPLAINS = ("catboost", "lightgbm", "linear", "xgboost")
+"""Families that tell what each feature adds to a prediction."""
 N_CLASSES = {"regression": 0, "binary": 2, "multiclass": 3}
 
 
@@ -126,6 +130,47 @@ def test_predictions_have_one_row_each_and_probabilities_sum_to_one(name: str, t
     assert np.isfinite(prediction).all()
     totals = prediction.reshape(400, -1).sum(axis=1)
     np.testing.assert_allclose(totals if task != "regression" else 1.0, 1.0, atol=1e-6)
+
+
+def linked(margin: np.ndarray, task: str) -> np.ndarray:
+    """Return what a model predicts that says `margin`."""
+    if task == "regression":
+        return margin[:, 0]
+    scores = np.column_stack([np.zeros(len(margin)), margin]) if task == "binary" else margin
+    return softmax(scores, axis=1)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_contributions_add_up_to_what_the_model_says_and_predicts(name: str, task: str) -> None:
+    X, background = table(task, n=60, seed=1).X, table(task).X
+
+    found = default_fit(name, task).contributions(X, background=background)
+
+    assert (found is not None) == (name in EXPLAINS)
+    n_outputs = 3 if task == "multiclass" else 1
+    if found is not None:
+        assert found.values.shape == (60, n_outputs, 3)
+        assert found.base.shape == (n_outputs,)
+        np.testing.assert_allclose(found.values.sum(axis=2) + found.base, found.margin, atol=1e-4)
+        predicted = default_fit(name, task).predict(X)
+        np.testing.assert_allclose(linked(found.margin, task), predicted, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "task"), [case for case in CASES if case[0] in EXPLAINS])
+def test_contributions_are_the_same_after_the_model_was_saved(
+    name: str, task: str, tmp_path: Path
+) -> None:
+    X = table(task, n=20, seed=1).X
+    model = default_fit(name, task)
+    model.save(tmp_path)
+    about = {"task_type": task, "n_classes": N_CLASSES[task]}
+
+    again = load_families()[name].load(tmp_path, about).contributions(X, background=X)
+
+    found = model.contributions(X, background=X)
+    assert found is not None
+    assert again is not None
+    np.testing.assert_array_equal(found.values, again.values)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -903,6 +904,18 @@ def test_changed_bytes_are_not_handed_out(case: Case, tmp_path: Path) -> None:
         case.store.download(case.repository, commit.commit_id, "a", tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []
     assert case.read(commit, "b") == b"good too"
+
+
+def test_the_digest_of_bytes_is_that_of_what_is_there_now(case: Case) -> None:
+    commit = case.write({"a": b"good", "b": b"good too"})
+    ask = partial(case.store.read_sha256, case.repository, commit.commit_id)
+
+    assert ask("b") == hashlib.sha256(b"good too").hexdigest()
+    with pytest.raises(SnapshotError):
+        ask("c")
+    if case.damage is not None:
+        case.damage(case.repository, "a", b"evil")
+        assert ask("a") == hashlib.sha256(b"evil").hexdigest()
 
 
 def copy_there_and_back(case: Case, folder: Path, answer) -> None:

@@ -267,6 +267,7 @@ def test_the_run_tells_what_was_trained_on_what(
         "model",
         "report",
         "request.yaml",
+        "version.json",
     ]
     assert client.get_model_version("churn", "1").description == "# churn\n\nPredicts 1.0.\n"
 
@@ -403,11 +404,13 @@ STEPS = [
     ("log_inputs", 1),
     ("log_artifacts", 1),
     ("log_text", 1),
+    ("log_text", 2),
     ("log_artifacts", 2),
     ("create_registered_model", 1),
     ("create_model_version", 1),
     ("set_terminated", 1),
     ("set_registered_model_alias", 1),
+    ("set_model_version_tag", 1),
 ]
 
 
@@ -457,6 +460,77 @@ def test_two_processes_that_find_nothing_register_the_same_model_once(tmp_path: 
 
     assert [child.exitcode for child in children] == [0, 0]
     assert_registered_once(registry, tmp_path)
+
+
+# --- semantic versions ---------------------------------------------------------------------------
+
+
+class OvertakenRegistry(MlflowModelRegistry):
+    """A registry on a machine of its own; others register just before its version is made."""
+
+    others: int
+
+    def client(self) -> Any:
+        client, registry = super().client(), self
+
+        class Overtaken:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client, name)
+
+            def create_model_version(self, *args: Any, **kwargs: Any) -> Any:
+                for number in range(registry.others):
+                    register_elsewhere(registry, number)
+                return client.create_model_version(*args, **kwargs)
+
+        return Overtaken()
+
+
+def register_elsewhere(registry: MlflowModelRegistry, number: int) -> None:
+    folder = Path(registry.lock_folder).parent / f"machine-{number}"
+    other = MlflowModelRegistry(
+        tracking_uri=registry.tracking_uri,
+        artifact_folder=registry.artifact_folder,
+        lock_folder=str(folder / "locks"),
+    )
+    other.register(registration(folder, value=10.0 + number))
+
+
+def test_a_version_that_another_machine_overtook_is_numbered_after_it(
+    registry: MlflowModelRegistry, tmp_path: Path
+) -> None:
+    registry.register(registration(tmp_path, value=1.0))
+    overtaken = embedded(tmp_path, OvertakenRegistry, others=2)
+
+    version = overtaken.register(registration(tmp_path, value=2.0))
+
+    found = [(item.version, item.semver[:5]) for item in registry.list_versions()]
+    assert found == [("4", "1.0.3"), ("3", "1.0.2"), ("2", "1.0.1"), ("1", "1.0.0")]
+    assert version.semver_reason == "patch since version 3: fitted again on the same data"
+
+
+@pytest.mark.parametrize("damage", ["gone", "altered", "no json"])
+def test_a_version_whose_facts_are_not_what_was_kept_is_followed_by_a_major_one(
+    registry: MlflowModelRegistry, tmp_path: Path, damage: str
+) -> None:
+    registry.register(registration(tmp_path, value=1.0))
+    (file,) = Path(str(registry.artifact_folder)).rglob("version.json")
+    content = {"gone": None, "altered": file.read_text().replace("Int64", "Int32"), "no json": "{"}
+    file.unlink()
+    if (text := content[damage]) is not None:
+        file.write_text(text)
+
+    version = registry.register(registration(tmp_path, value=2.0))
+
+    assert version.semver == "2.0.0+data.dddddddd"
+    assert "what that version reads and means is not known any more" in version.semver_reason
+
+
+def test_a_long_tag_is_cut_and_told_so(registry: MlflowModelRegistry, tmp_path: Path) -> None:
+    given = registration(tmp_path)
+
+    version = registry.register(replace(given, tags={"verdict": "x" * 5000}))
+
+    assert version.tags["verdict"] == "x" * 999 + "…"
 
 
 # --- what can go wrong ---------------------------------------------------------------------------

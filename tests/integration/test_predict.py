@@ -16,12 +16,20 @@ from automl_assets.core.encoding import MISSING, OTHER, Preprocessing, fit_colum
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.families import FittedModel
 from automl_assets.core.package import PackageManifest
+from automl_assets.core.prediction_log import (
+    log_file,
+    parse_prediction_id,
+    read_batch,
+    read_line,
+)
 from automl_assets.core.predictor import Predictor
 from automl_assets.settings import Settings
 from tests.fakes import InMemoryModelRegistry, registration
 
 # The package has a command of the same name.
 predict = import_module("automl_assets.cli.predict")
+
+UNLOGGED = predict.Origin(about={"version": "1"}, folder=None)
 
 Train = Callable[[pl.Series], None]
 
@@ -124,7 +132,57 @@ def test_predictions_without_a_file_go_to_standard_output(
 
     predict.predict_file("churn", tmp_path / "new.csv", None)
 
-    assert capsys.readouterr().out == "prediction\n2.0\n1.0\n"
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header == "prediction,prediction_id,model_version"
+    assert [line.split(",")[0] for line in lines] == ["2.0", "1.0"]
+    assert [line.split(",")[2] for line in lines] == ["1", "1"]
+
+
+def test_each_prediction_gets_an_id_under_which_its_log_has_it(
+    train: Train, settings: Settings, tmp_path: Path
+) -> None:
+    train(pl.Series("zip", ["01234"] * 2))
+    data, output = tmp_path / "new.csv", tmp_path / "scores.csv"
+    data.write_text("zip\n01234\nsomebody's own\n")
+
+    predict.predict_file("churn", data, output)
+
+    ids = [parse_prediction_id(text) for text in pl.read_csv(output)["prediction_id"]]
+    assert [item.row for item in ids] == [0, 1]
+    batch = read_batch(settings.predictions_folder, ids[0])
+    assert (batch.name, batch.version, batch.columns, batch.n_rows) == ("churn", "1", ("zip",), 2)
+    line = read_line(log_file(settings.predictions_folder, ids[1]), ids[1].row)
+    assert line is not None
+    assert line["prediction"] == OTHER
+    # Nothing that the file held is in the log.
+    assert b"somebody" not in log_file(settings.predictions_folder, ids[0]).read_bytes()
+
+
+def test_predictions_that_are_not_logged_have_no_id(
+    train: Train, settings: Settings, tmp_path: Path
+) -> None:
+    train(pl.Series("zip", ["01234"] * 2))
+    data, output = tmp_path / "new.csv", tmp_path / "scores.csv"
+    data.write_text("zip\n01234\n")
+
+    predict.predict_file("churn", data, output, is_logged=False)
+
+    assert pl.read_csv(output).columns == ["prediction", "model_version"]
+    assert not settings.predictions_folder.exists()
+
+
+def test_a_log_that_cannot_be_written_is_named_before_a_file_of_predictions_is_there(
+    train: Train, settings: Settings, tmp_path: Path
+) -> None:
+    train(pl.Series("zip", ["01234"] * 2))
+    data, output = tmp_path / "new.csv", tmp_path / "scores.csv"
+    data.write_text("zip\n01234\n")
+    settings.root.mkdir(exist_ok=True)
+    settings.predictions_folder.write_text("a file where the folder should be")
+
+    with pytest.raises(RequestError, match=r"log in .* cannot be written: .* --no-log"):
+        predict.predict_file("churn", data, output)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
@@ -156,10 +214,12 @@ def test_an_output_that_cannot_be_written_is_named(train: Train, tmp_path: Path,
 def test_the_id_comes_first_and_keeps_its_zeros() -> None:
     rows = pl.LazyFrame({"x": [1.0, 2.0], "other": [0, 0], "id": ["007", "7"]})
 
-    (chunk,) = predict._predicted(predictor(pl.Series("x", [1.0]), kind="numeric"), rows, "id")
+    (chunk,) = predict._predicted(
+        predictor(pl.Series("x", [1.0]), kind="numeric"), rows, "id", UNLOGGED
+    )
 
-    assert chunk.columns == ["id", "prediction"]
-    assert chunk.rows() == [("007", 1.0), ("7", 2.0)]
+    assert chunk.columns == ["id", "prediction", "model_version"]
+    assert chunk.rows() == [("007", 1.0, "1"), ("7", 2.0, "1")]
 
 
 def test_rows_are_predicted_in_chunks_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,19 +227,19 @@ def test_rows_are_predicted_in_chunks_and_in_order(monkeypatch: pytest.MonkeyPat
     model = predictor(pl.Series("x", [1.0]), kind="numeric")
     rows = pl.LazyFrame({"x": range(95)})
 
-    chunks = list(predict._predicted(model, rows, None))
+    chunks = list(predict._predicted(model, rows, None, UNLOGGED))
 
     assert len(chunks) > 1
     assert pl.concat(chunks)["prediction"].to_list() == list(range(95))
 
 
-@pytest.mark.parametrize("name", ["prediction", "probability_yes"])
+@pytest.mark.parametrize("name", ["prediction", "probability_yes", "prediction_id"])
 def test_an_id_named_like_a_prediction_is_refused_before_predicting(name: str) -> None:
     model = predictor(pl.Series("x", [1.0]), kind="numeric", classes=("no", "yes"), model=Broken())
     rows = pl.LazyFrame({"x": [1.0], name: [1]})
 
     with pytest.raises(RequestError, match=f"The id column '{name}' has .* Rename the column"):
-        next(predict._predicted(model, rows, name))
+        next(predict._predicted(model, rows, name, UNLOGGED))
 
 
 def test_only_errors_of_reading_are_told_as_errors_of_reading() -> None:
@@ -188,6 +248,10 @@ def test_only_errors_of_reading_are_told_as_errors_of_reading() -> None:
     bad = pl.LazyFrame({"x": ["old"]}).select(pl.col("x").cast(pl.Float64))
 
     with pytest.raises(pl.exceptions.ComputeError, match="not the data's fault"):
-        next(predict._predicted(predictor(column, kind="numeric", model=Broken()), good, None))
+        next(
+            predict._predicted(
+                predictor(column, kind="numeric", model=Broken()), good, None, UNLOGGED
+            )
+        )
     with pytest.raises(SnapshotError, match="Every row of the data must be readable"):
-        next(predict._predicted(predictor(column, kind="numeric"), bad, None))
+        next(predict._predicted(predictor(column, kind="numeric"), bad, None, UNLOGGED))

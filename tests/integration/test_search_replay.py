@@ -1,6 +1,7 @@
 """A search run again gives the same model: by its number of trials, or from its ledger."""
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,16 @@ from automl_assets.core.families import (
 from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.planning import Machine
-from automl_assets.core.search.replay import replay_model, replay_trial
+from automl_assets.core.search.replay import (
+    LEDGER_FILE,
+    PLAN_FILE,
+    replay_model,
+    replay_trial,
+    write_records,
+)
+from automl_assets.core.search.selection import load_selection
 from automl_assets.core.search.space import draw
-from automl_assets.core.search.standing import ledger
+from automl_assets.core.search.standing import ledger, ledger_sha256
 from automl_assets.core.values import CandidateSet
 from resources.search_runner.local import LocalSearchRunner
 from resources.study_storage import SQLiteStudyStorage, open_storage
@@ -29,6 +37,7 @@ from tests.whole_searches import Problem, make_problem, package_of, search
 
 FAMILIES = sorted(load_families())
 CASES = [(name, task) for name in FAMILIES for task in sorted(load_families()[name].task_types)]
+RECORDS = (PLAN_FILE, LEDGER_FILE)
 N_CLASSES = {"binary": 2, "multiclass": 3, "regression": 0}
 
 
@@ -217,8 +226,9 @@ def test_a_trial_of_the_ledger_finds_its_score_again(tmp_path: Path) -> None:
 
     told = [entry for entry in entries if entry["result"]]
     assert {entry["state"] for entry in told} >= {"complete"}
-    for entry in told:
-        again = replay_trial(plan, entry)
+    data, _ = load_selection(plan)
+    for number, entry in enumerate(told):
+        again = replay_trial(plan, entry, data if number else None)
         assert again.score == entry["result"]["score"]
         assert list(again.fold_scores) == list(entry["result"]["fold_scores"])
         file = Path(plan.artifacts) / str(entry["number"]) / "selection.npy"
@@ -245,6 +255,45 @@ def test_two_searches_by_a_worker_process_are_the_same(tmp_path: Path) -> None:
     (first, one), (second, other) = found
     assert first.ledger_sha256 == second.ledger_sha256
     assert_same_model(problem, one, other)
+
+
+@pytest.mark.slow
+def test_a_search_that_has_ended_leaves_what_it_is_replayed_from(tmp_path: Path) -> None:
+    problem = make_problem(
+        tmp_path, "binary", search={"n_trials": 2}, model={"families": ["linear"]}
+    )
+    plan = problem.plan(tmp_path / "studies" / "study" / "candidates")
+
+    found, entries = run_with_workers(plan, tmp_path / "studies")
+    left = {file: (tmp_path / "studies" / "study" / file).read_bytes() for file in RECORDS}
+    run_with_workers(plan, tmp_path / "studies")
+    again = {file: (tmp_path / "studies" / "study" / file).read_bytes() for file in RECORDS}
+
+    ledger_left = json.loads(left[LEDGER_FILE])
+    assert ledger_left == json.loads(json.dumps(entries))
+    assert ledger_sha256(ledger_left) == found.ledger_sha256
+    replay_model(
+        SearchPlan.model_validate_json(left[PLAN_FILE]), ledger_left, found, tmp_path / "again"
+    )
+    assert_same_model(problem, package_of(plan, found), tmp_path / "again")
+    assert left == again
+
+
+def test_the_records_of_a_search_read_back_and_equal_ones_have_equal_bytes(tmp_path: Path) -> None:
+    sections: dict[str, Any] = {"search": {"n_trials": 1}, "model": {"families": ["linear"]}}
+    problem = make_problem(tmp_path, n_rows=300, **sections)
+    plan = problem.plan(tmp_path / "first")
+    _, entries = search(plan)
+    # Numbers that are none are kept: a loss that diverged is in the curve of its trial.
+    entries[0]["result"]["curve"] = [[1, float("nan")], [2, float("inf")]]
+
+    write_records(tmp_path / "one", plan, entries)
+    write_records(tmp_path / "other", plan, [dict(reversed(entry.items())) for entry in entries])
+
+    one, other = ([tmp_path / of / name for name in RECORDS] for of in ("one", "other"))
+    assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
+    assert SearchPlan.model_validate_json(one[0].read_bytes()) == plan
+    assert ledger_sha256(json.loads(one[1].read_bytes())) == ledger_sha256(entries)
 
 
 @pytest.mark.slow

@@ -121,8 +121,9 @@ def test_a_file_becomes_a_registered_model_and_predicts_as_it_was_evaluated(
     again = automl(settings, "predict", "churn", "churn.csv", "-o", "new.parquet")
     assert again.returncode == 0, again.stderr
     predicted = pl.read_parquet(project / "new.parquet")
-    assert predicted.columns == ["customer", *judged.columns]
-    assert predicted[rows["analysis"]].drop("customer").equals(judged)
+    added = ["prediction_id", "model_version"]
+    assert predicted.columns == ["customer", *judged.columns, *added]
+    assert predicted[rows["analysis"]].drop("customer", *added).equals(judged)
 
     # Asked again, nothing is done twice.
     second = automl(settings, "train", "churn.csv", "-t", "churned", "--id", "customer", *FAST)

@@ -5,6 +5,8 @@ import pytest
 
 from automl_assets.core.errors import ContractError
 from automl_assets.core.metrics import load_metrics
+from tests.contracts.test_metrics_contract import REFERENCE
+from tests.examinations import make_examined
 
 METRICS = load_metrics()
 ALL_NEGATIVE = np.zeros(5, dtype=np.int32)
@@ -56,3 +58,17 @@ def test_r2_refuses_a_single_row():
 def test_wape_refuses_a_target_of_zeros():
     with pytest.raises(ContractError, match="all 3 rows are zero"):
         METRICS["wape"].score(np.zeros(3), np.ones(3))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_scores_of_a_trained_model_are_those_of_scikit_learn(task):
+    rows = make_examined(task, n_rows=12_000).analysis
+
+    ours = {
+        name: metric.score(rows.y, rows.prediction)
+        for name, metric in METRICS.items()
+        if task in metric.task_types
+    }
+
+    theirs = {name: float(REFERENCE[name](rows.y, rows.prediction)) for name in ours}
+    assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-12)

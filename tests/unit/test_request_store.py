@@ -1,5 +1,7 @@
 """The inbox and the accepted requests on disk."""
 
+import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -254,3 +256,17 @@ def test_a_submitted_request_lands_in_the_inbox_once(store: RequestStore) -> Non
 def test_a_name_that_the_inbox_would_ignore_is_refused(store: RequestStore, filename: str) -> None:
     with pytest.raises(RequestError, match=r"Request files end in \.yaml, \.yml, \.json"):
         store.submit(request_text(), filename)
+
+
+def test_the_files_of_an_accepted_request_come_with_their_digests(store: RequestStore) -> None:
+    text = request_text()
+    accepted = store.accept(parsed(text), text=text, source="inbox/a.yaml", now=NOW)
+
+    files = store.files(accepted.request_id)
+
+    digests = json.loads(files.pop("files.json"))
+    assert files["request.yaml"] == text.encode()
+    assert sorted(files) == ["accepted.json", "request.yaml", "source.txt"]
+    assert digests == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    with pytest.raises(RequestError, match="Did you mean"):
+        store.files(f"{accepted.request_id[:-1]}x")

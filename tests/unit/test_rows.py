@@ -436,3 +436,36 @@ def bytes_read() -> int:
 def test_errors_of_polars_are_told_in_our_words(raised: Exception, message: str) -> None:
     with pytest.raises(SnapshotError, match=message), reading_errors("churn.csv"):
         raise raised
+
+
+def test_columns_of_slices_are_kept_though_they_are_no_features() -> None:
+    request = make_request(features={"include": ["use"]}).model_copy(
+        update={"slices": ("sex", "age < 40")}
+    )
+
+    assert select_columns(["use", "sex", "age", "other", "y"], request) == [
+        "use",
+        "sex",
+        "age",
+        "y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"slices": ("sexx",)}, r"slices must name a column .* no 'sexx'\. Did you mean 'sex'"),
+        ({"slices": ("agee < 40",)}, r"slices must name a column .* no 'agee'"),
+    ],
+)
+def test_every_column_of_a_slice_must_exist(changes: dict, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        select_columns(["sex", "age", "y"], make_request().model_copy(update=changes))
+
+
+def test_every_column_of_a_constraint_on_shape_must_exist() -> None:
+    request = make_request()
+    model = request.model.model_copy(update={"monotonic": {"agee": "increasing"}})
+
+    with pytest.raises(RequestError, match=r"model\.monotonic must name .* no 'agee'.*'age'"):
+        select_columns(["age", "y"], request.model_copy(update={"model": model}))

@@ -15,7 +15,8 @@ def _floats_of_text(values: pl.Series, name: str, kind: str) -> pl.Series:
     lowered = values.str.strip_chars().str.to_lowercase()
     if kind == "boolean":
         floats = lowered.replace_strict(_FLAGS, default=float("nan"), return_dtype=pl.Float64)
-        bad = values.filter(floats.is_nan().fill_null(False))
+        # What is null is in no mapping, and is no wrong word for all that.
+        bad = values.filter(floats.is_nan().fill_null(False) & values.is_not_null())
     else:
         present = lowered.replace("", None)
         floats = present.cast(pl.Float64, strict=False)
@@ -102,8 +103,14 @@ def to_text(values: pl.Series, *, name: str, is_text: bool) -> pl.Series:
         is_text: Whether the column held text in training.
 
     Raises:
-        RequestError: The column held text in training and holds something else now.
+        RequestError: The column held text in training and holds something else now, or holds
+            what is no single value, such as lists.
     """
+    if values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
+        raise RequestError(
+            f"Column {name!r} must hold texts, numbers or other single values as in training, but "
+            f"its type is {values.dtype}. Take one value of each, or leave them empty."
+        )
     present = values.fill_nan(None) if values.dtype.is_float() else values
     is_empty = present.null_count() == len(present)
     if is_text and not is_empty and not str(values.dtype).startswith(TEXT_DTYPES):

@@ -1,12 +1,23 @@
 """Is one model better than another? Decided on the same rows, by the difference."""
 
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from automl_assets.core.evaluation.confusion import rarest_class_rows
-from automl_assets.core.evaluation.intervals import delong_interval, mean_interval
+from automl_assets.core.evaluation.intervals import (
+    delong_interval,
+    delong_name,
+    mean_interval,
+    placements_error,
+    placements_freedom,
+    rarer_worth,
+)
 from automl_assets.core.evaluation.ranking import placements
-from automl_assets.core.evaluation.resampling import Interval, bootstrap_interval
+from automl_assets.core.evaluation.resampling import (
+    Interval,
+    bootstrap_interval,
+    skewed_ends,
+    student,
+)
 from automl_assets.core.values import Value
 
 if TYPE_CHECKING:
@@ -47,6 +58,7 @@ def compare(
     *,
     seed: int,
     confidence: float = 0.95,
+    groups: "np.ndarray | None" = None,
 ) -> Difference:
     """Estimate the gain of `prediction` over `reference`, paired by row.
 
@@ -57,6 +69,7 @@ def compare(
         reference: Other predictions of the same rows.
         seed: Decides the resamples of a bootstrap.
         confidence: Share of intervals made like this that hold the truth.
+        groups: Cluster of each row, as `clusters_of` returns it; None: rows are independent.
 
     Raises:
         ContractError: The metric is undefined for these rows.
@@ -69,9 +82,10 @@ def compare(
 
     terms = [metric.row_losses(y_true, p) for p in (prediction, reference) if metric.row_losses]
     if metric.interval == "delong":
-        interval = _delong_difference(y_true, prediction[:, 1], reference[:, 1], confidence)
+        scores = prediction[:, 1], reference[:, 1]
+        interval = _delong_difference(y_true, scores, confidence, groups)
     elif terms and all(len(of_rows) == len(y_true) for of_rows in terms):
-        interval = mean_interval(sign * (terms[0] - terms[1]), confidence)
+        interval = mean_interval(sign * (terms[0] - terms[1]), confidence, groups)
     else:
         interval = bootstrap_interval(
             gain,
@@ -79,6 +93,7 @@ def compare(
             seed=seed,
             confidence=confidence,
             n_rarest=rarest_class_rows(y_true, prediction),
+            groups=groups,
         )
     low, high, method = interval
     return Difference(
@@ -92,23 +107,24 @@ def compare(
 
 
 def _delong_difference(
-    y_true: "np.ndarray", score: "np.ndarray", reference: "np.ndarray", confidence: float
+    y_true: "np.ndarray",
+    scores: "tuple[np.ndarray, np.ndarray]",
+    confidence: float,
+    groups: "np.ndarray | None",
 ) -> Interval:
     """Return DeLong's interval of the difference of two areas on the same rows."""
-    ours, theirs = placements(y_true, score), placements(y_true, reference)
+    ours, theirs = (placements(y_true, score) for score in scores)
     area, other = float(ours[0].mean()), float(theirs[0].mean())
-    if all(_varies(positive) and _varies(negative) for positive, negative in (ours, theirs)):
-        pairs = zip(ours, theirs, strict=True)
-        variance = sum(float((a - b).var(ddof=1)) / len(a) for a, b in pairs)
-        half = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5
-        return Interval(max(-1.0, area - other - half), min(1.0, area - other + half), "DeLong")
+    varies = all(bool(values.std() > 0) for values in (*ours, *theirs))
+    if varies and rarer_worth(y_true, groups) >= 2:
+        between = ours[0] - theirs[0], ours[1] - theirs[1]
+        error, pulls = placements_error(y_true, between, groups)
+        reach = student(confidence, placements_freedom(y_true, groups))
+        low, high = skewed_ends(area - other, error=error, reach=reach, pulls=pulls)
+        return Interval(max(-1.0, low), min(1.0, high), delong_name(groups))
     # A constant or perfect ranking has no variance to pair: join the two intervals, as
     # Newcombe does for shares (MOVER).
-    a, b = (delong_interval(y_true, values, confidence) for values in (score, reference))
+    a, b = (delong_interval(y_true, values, confidence, groups) for values in scores)
     down = ((area - a.low) ** 2 + (b.high - other) ** 2) ** 0.5
     up = ((a.high - area) ** 2 + (other - b.low) ** 2) ** 0.5
     return Interval(area - other - down, area - other + up, f"Newcombe, from {a.method}")
-
-
-def _varies(values: "np.ndarray") -> bool:
-    return len(values) > 1 and bool(values.std() > 0)

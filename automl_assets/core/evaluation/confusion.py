@@ -45,11 +45,24 @@ def decided(prediction: "np.ndarray", threshold: float | None) -> "np.ndarray":
     """
     import numpy as np
 
+    return np.eye(prediction.shape[1])[decided_labels(prediction, threshold)]
+
+
+def decided_labels(prediction: "np.ndarray", threshold: float | None) -> "np.ndarray":
+    """Return the code of the class that is decided on; arguments as of `decided`."""
+    import numpy as np
+
     if threshold is None:
-        labels = predicted_labels(prediction)
-    else:
-        labels = (prediction[:, -1] >= threshold).astype(np.intp)
-    return np.eye(prediction.shape[1])[labels]
+        return predicted_labels(prediction)
+    return (prediction[:, -1] >= threshold).astype(np.intp)
+
+
+def label_counts(y_true: "np.ndarray", labels: "np.ndarray", n_classes: int) -> "np.ndarray":
+    """Count rows by true class (rows of the table) and decision (columns), as float64."""
+    import numpy as np
+
+    cells = y_true.astype(np.int64) * n_classes + labels
+    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(float)
 
 
 def confusion_counts(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
@@ -68,11 +81,7 @@ def confusion_counts(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndar
         >>> confusion_counts(np.array([0, 1, 0]), probabilities).tolist()
         [[1.0, 1.0], [0.0, 1.0]]
     """
-    import numpy as np
-
-    n_classes = prediction.shape[1]
-    cells = y_true.astype(np.int64) * n_classes + predicted_labels(prediction)
-    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(float)
+    return label_counts(y_true, predicted_labels(prediction), prediction.shape[1])
 
 
 def rarest_class_rows(y_true: "np.ndarray", prediction: "np.ndarray") -> int | None:

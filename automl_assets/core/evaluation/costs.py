@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def account(
-    y_true: "np.ndarray", prediction: "np.ndarray", threshold: float | None, cost: "Cost | None"
+    y_true: "np.ndarray",
+    prediction: "np.ndarray",
+    threshold: float | None,
+    cost: "Cost | None",
+    *,
+    confidence: float = 0.95,
+    groups: "np.ndarray | None" = None,
 ) -> CostAccount | None:
     """Return what decisions cost per 1,000 rows, beside simpler rules; None without costs.
 
@@ -20,6 +26,8 @@ def account(
         y_true: Class codes, 1 for the positive class, `(n_samples,)`.
         prediction: Probabilities `(n_samples, 2)`.
         threshold: Of the model; None: one half.
+        confidence: Of the interval.
+        groups: Cluster of each row; None: rows are independent.
     """
     import numpy as np
 
@@ -35,7 +43,7 @@ def account(
     # Of two equally probable classes the first one is taken.
     at_half = of_rows(score > 0.5)
     ours = at_half if threshold is None else of_rows(score >= threshold)
-    low, high, _ = mean_interval(ours)
+    low, high, _ = mean_interval(ours, confidence, groups)
     none = np.zeros(len(y_true), np.bool_)
     return CostAccount(
         currency=cost.currency,

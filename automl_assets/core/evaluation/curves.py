@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from automl_assets.core.evaluation.intervals import mean_interval, wilson_interval
+from automl_assets.core.evaluation.confusion import label_counts
+from automl_assets.core.evaluation.intervals import mean_interval, share_interval
 from automl_assets.core.evaluation.ranking import counts_by_threshold
 from automl_assets.core.evaluation.result import Bin, Cell, ClassResult, Points
 
@@ -47,7 +48,12 @@ def _thinned(x: "np.ndarray", y: "np.ndarray") -> Points:
 
 
 def calibration_bins(
-    predicted: "np.ndarray", observed: "np.ndarray", *, share: bool
+    predicted: "np.ndarray",
+    observed: "np.ndarray",
+    *,
+    share: bool,
+    confidence: float = 0.95,
+    groups: "np.ndarray | None" = None,
 ) -> tuple[Bin, ...]:
     """Return up to ten bins with about equally many rows, by rising prediction.
 
@@ -57,6 +63,8 @@ def calibration_bins(
         predicted: Probabilities or values `(n_samples,)`.
         observed: 1 or 0 for what came true, or values `(n_samples,)`.
         share: Whether `observed` holds 1 and 0; its interval is then Wilson's.
+        confidence: Of the intervals.
+        groups: Cluster of each row; None: rows are independent.
     """
     import numpy as np
 
@@ -69,10 +77,11 @@ def calibration_bins(
         values = observed[rows]
         n_rows = int(rows.sum())
         low, high = float(values.min()), float(values.max())
+        of_rows = None if groups is None else groups[rows]
         if share:
-            low, high, _ = wilson_interval(float(values.sum()), n_rows)
+            low, high, _ = share_interval(values, confidence, of_rows)
         elif n_rows > 1:
-            low, high, _ = mean_interval(values)
+            low, high, _ = mean_interval(values, confidence, of_rows)
         bins.append(
             Bin(
                 n_rows=n_rows,
@@ -104,29 +113,46 @@ def residual_quantiles(residual: "np.ndarray") -> Points:
     return tuple(zip(QUANTILES, np.quantile(residual, QUANTILES).tolist(), strict=True))
 
 
-def class_results(counts: "np.ndarray", classes: tuple[str, ...]) -> tuple[ClassResult, ...]:
+def class_results(
+    y_true: "np.ndarray",
+    labels: "np.ndarray",
+    classes: tuple[str, ...],
+    *,
+    confidence: float = 0.95,
+    groups: "np.ndarray | None" = None,
+) -> tuple[ClassResult, ...]:
     """Return recall and precision of each class that has rows, in class order.
 
     Args:
-        counts: True (rows) by predicted (columns) classes, `(n_classes, n_classes)`.
+        y_true: Class codes `(n_samples,)`.
+        labels: Codes of the classes decided on `(n_samples,)`.
         classes: Names in code order.
+        confidence: Of the intervals.
+        groups: Cluster of each row; None: rows are independent.
     """
+    import numpy as np
+
+    counts = label_counts(y_true, labels, len(classes))
+    right = labels == y_true
+    order = np.argsort(y_true, kind="stable")
+    starts = np.append(0, np.cumsum(counts.sum(axis=1))).astype(np.intp)
     results = []
     for code, name in enumerate(classes):
-        row, n_predicted = counts[code].copy(), counts[:, code].sum()
-        right, n_rows = float(row[code]), int(row.sum())
-        if not n_rows:
+        rows = order[starts[code] : starts[code + 1]]
+        if not len(rows):
             continue
-        low, high, _ = wilson_interval(right, n_rows)
-        row[code] = 0
+        of_rows = None if groups is None else groups[rows]
+        low, high, _ = share_interval(right[rows], confidence, of_rows)
+        row, n_predicted = counts[code].copy(), float(counts[:, code].sum())
+        found, row[code] = float(row[code]), 0
         results.append(
             ClassResult(
                 name=name,
-                n_rows=n_rows,
-                recall=right / n_rows,
+                n_rows=len(rows),
+                recall=found / len(rows),
                 recall_low=low,
                 recall_high=high,
-                precision=right / float(n_predicted) if n_predicted else None,
+                precision=found / n_predicted if n_predicted else None,
                 most_taken_for=classes[int(row.argmax())] if row.any() else None,
             )
         )

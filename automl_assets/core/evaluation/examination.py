@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,7 @@ class Rows:
     """Rows of one part, and what the model says about them.
 
     Attributes:
+        rows: Row numbers in the snapshot, ascending, `(n_rows,)`.
         frame: Raw rows: features, target, and the columns that the request names for time,
             groups and slices.
         X: The encoded features, `(n_rows, n_features)`, column-major, in the order of
@@ -36,6 +38,7 @@ class Rows:
         times: Time of each row, where the request names `data.time`.
     """
 
+    rows: np.ndarray
     frame: pl.DataFrame
     X: np.ndarray
     y: np.ndarray
@@ -64,12 +67,18 @@ class Refitter(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """A registered version that the winner is compared with."""
+    """A registered version that the winner is compared with.
+
+    Attributes:
+        seen: Rows of the analysis part that the version was made from, `(n_rows,)`; None:
+            none of them.
+    """
 
     name: str
     version: str
     predictor: Predictor
     data_uri: str
+    seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,5 +157,5 @@ class Section:
     result: type[Value]
     examine: Callable[[Examined], Value | None]
     is_measured: bool = False
-    sentences: Callable[[Value], tuple[str, ...]] = lambda value: ()
-    limits: Callable[[Value], tuple[str, ...]] = lambda value: ()
+    sentences: Callable[[Any], tuple[str, ...]] = lambda value: ()
+    limits: Callable[[Any], tuple[str, ...]] = lambda value: ()

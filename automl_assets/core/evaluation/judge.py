@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.errors import ContractError, RequestError
 from automl_assets.core.evaluation import curves
+from automl_assets.core.evaluation.clusters import dense_codes, design_effect, n_clusters_of
 from automl_assets.core.evaluation.comparison import compare
-from automl_assets.core.evaluation.confusion import confusion_counts, decided
+from automl_assets.core.evaluation.confusion import decided, decided_labels, label_counts
 from automl_assets.core.evaluation.costs import account
 from automl_assets.core.evaluation.intervals import estimate
 from automl_assets.core.evaluation.result import Evaluation
@@ -41,6 +42,9 @@ class JudgeInput:
         threshold: Probability from which the positive class is decided on; None: the most
             probable class is.
         cost: What wrong decisions cost; binary only.
+        groups: Cluster of each row of the analysis part, as `clusters_of` returns it; None:
+            rows are independent.
+        confidence: Of all intervals.
     """
 
     task_type: TaskType
@@ -53,6 +57,8 @@ class JudgeInput:
     seed: int = 0
     threshold: float | None = None
     cost: "Cost | None" = None
+    groups: "np.ndarray | None" = None
+    confidence: float = 0.95
 
     def seen_by(self, metric: Metric, prediction: "np.ndarray") -> "np.ndarray":
         """Return predictions as a metric is to see them: probabilities, or decisions."""
@@ -74,23 +80,39 @@ def judge(judged: JudgeInput) -> Evaluation:
     baseline_name, baseline = _baseline(judged, metrics[0])
     scored, undefined = _estimates(judged, metrics, baseline)
     ours, theirs = (judged.seen_by(metrics[0], p) for p in (judged.prediction, baseline))
-    difference = compare(metrics[0], judged.y_true, ours, theirs, seed=judged.seed)
+    sampling = {"confidence": judged.confidence, "groups": judged.groups}
+    difference = compare(metrics[0], judged.y_true, ours, theirs, seed=judged.seed, **sampling)
     evaluation = Evaluation(
         task_type=judged.task_type,
         classes=judged.classes,
         n_rows=len(judged.y_true),
         seed=judged.seed,
+        confidence=judged.confidence,
+        n_clusters=None if judged.groups is None else n_clusters_of(dense_codes(judged.groups)),
+        design_effect=_design_effect(judged),
         metrics=tuple(ours for ours, _ in scored),
         baseline=tuple(theirs for _, theirs in scored),
         baseline_name=baseline_name,
         undefined=tuple(undefined),
         difference=difference,
         threshold=judged.threshold,
-        cost=account(judged.y_true, judged.prediction, judged.threshold, judged.cost),
+        cost=account(judged.y_true, judged.prediction, judged.threshold, judged.cost, **sampling),
         verdict=(),
         **_figures(judged),
     )
     return evaluation.model_copy(update={"verdict": sentences(evaluation, metrics[0].label)})
+
+
+def _design_effect(judged: JudgeInput) -> float | None:
+    """Return the design effect of the mean log loss, or of the mean squared error."""
+    name = "log_loss" if judged.classes else "squared"
+    if judged.groups is None:
+        return None
+    if name == "squared":
+        return design_effect((judged.y_true - judged.prediction) ** 2, judged.groups)
+    row_losses = load_metrics()["log_loss"].row_losses
+    assert row_losses is not None
+    return design_effect(row_losses(judged.y_true, judged.prediction), judged.groups)
 
 
 def _check(judged: JudgeInput) -> None:
@@ -160,7 +182,12 @@ def _estimates(
         try:
             ours, theirs = (
                 estimate(
-                    metric, judged.y_true, judged.seen_by(metric, prediction), seed=judged.seed
+                    metric,
+                    judged.y_true,
+                    judged.seen_by(metric, prediction),
+                    seed=judged.seed,
+                    confidence=judged.confidence,
+                    groups=judged.groups,
                 )
                 for prediction in (judged.prediction, baseline)
             )
@@ -176,25 +203,27 @@ def _estimates(
 def _figures(judged: JudgeInput) -> dict[str, Any]:
     """Return the data of the task's figures, as fields of `Evaluation`."""
     y_true, prediction = judged.y_true, judged.prediction
+    sampling = {"confidence": judged.confidence, "groups": judged.groups}
     if not judged.classes:
         residual = y_true - prediction
         return {
-            "calibration": curves.calibration_bins(prediction, y_true, share=False),
+            "calibration": curves.calibration_bins(prediction, y_true, share=False, **sampling),
             "predicted_actual": curves.scatter_cells(prediction, y_true),
             "predicted_residual": curves.scatter_cells(prediction, residual),
             "residual_quantiles": curves.residual_quantiles(residual),
         }
-    counts = confusion_counts(y_true, decided(prediction, judged.threshold))
+    labels = decided_labels(prediction, judged.threshold)
+    counts = label_counts(y_true, labels, len(judged.classes))
     figures: dict[str, Any] = {
         "confusion": tuple(tuple(int(n) for n in row) for row in counts),
-        "by_class": curves.class_results(counts, judged.classes),
+        "by_class": curves.class_results(y_true, labels, judged.classes, **sampling),
     }
     if judged.task_type == "binary":
         score = prediction[:, 1]
-        figures["calibration"] = curves.calibration_bins(score, y_true == 1, share=True)
+        figures["calibration"] = curves.calibration_bins(score, y_true == 1, share=True, **sampling)
         figures["roc"] = curves.roc_points(y_true, score)
         figures["precision_recall"] = curves.precision_recall_points(y_true, score)
     else:
-        confidence, right = prediction.max(axis=1), prediction.argmax(axis=1) == y_true
-        figures["calibration"] = curves.calibration_bins(confidence, right, share=True)
+        sure, right = prediction.max(axis=1), prediction.argmax(axis=1) == y_true
+        figures["calibration"] = curves.calibration_bins(sure, right, share=True, **sampling)
     return figures

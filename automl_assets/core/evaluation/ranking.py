@@ -7,6 +7,9 @@ from automl_assets.core.errors import ContractError
 if TYPE_CHECKING:
     import numpy as np
 
+CHUNK_CELLS = 10_000_000
+"""Probabilities compared at once."""
+
 
 def _midranks(values: "np.ndarray") -> "np.ndarray":
     """Return ranks from 1, ties at their mean."""
@@ -88,3 +91,29 @@ def average_precision(y_true: "np.ndarray", score: "np.ndarray") -> float:
         )
     steps = np.diff(true_positives, prepend=0) / true_positives[-1]
     return float(np.sum(steps * true_positives / selected))
+
+
+def ranks_of_truth(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
+    """Return how many classes are more probable than the true one; lower codes win ties.
+
+    Args:
+        y_true: Class codes `(n_samples,)`.
+        prediction: Probabilities `(n_samples, n_classes)`.
+
+    Examples:
+        >>> import numpy as np
+        >>> ranks_of_truth(np.array([1, 0]), np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])).tolist()
+        [1, 2]
+    """
+    import numpy as np
+
+    ranks = np.empty(len(y_true), np.intp)
+    n_rows = max(1, CHUNK_CELLS // prediction.shape[1])
+    codes = np.arange(prediction.shape[1])
+    for start in range(0, len(y_true), n_rows):
+        chunk = prediction[start : start + n_rows]
+        own = y_true[start : start + n_rows, None].astype(np.intp)
+        of_own = np.take_along_axis(chunk, own, axis=1)
+        before = (chunk > of_own) | ((chunk == of_own) & (codes < own))
+        ranks[start : start + n_rows] = before.sum(axis=1)
+    return ranks

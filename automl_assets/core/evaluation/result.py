@@ -29,7 +29,7 @@ class CostAccount(Value):
 
     Attributes:
         per_1000: With the threshold that the model has.
-        low, high: 95% interval of it.
+        low, high: Interval of it, of the evaluation's confidence.
         at_half: Saying yes from a probability of one half.
         never, always: Without a model.
     """
@@ -59,6 +59,10 @@ class Evaluation(Value):
     """The winner judged once on the analysis part.
 
     Attributes:
+        confidence: Of all intervals; above 0.95 where the analysis part was opened before.
+        n_clusters: Groups or blocks of time that rows are drawn in; None: rows are independent.
+        design_effect: How much larger the variance of the mean loss (log loss, or squared
+            error) is than if rows were independent; None without clusters.
         metrics: The search's metric first; only it decides.
         baseline: The same metrics of a constant prediction, in the same order.
         baseline_name: What the constant is.
@@ -82,6 +86,9 @@ class Evaluation(Value):
     classes: tuple[str, ...]
     n_rows: int
     seed: int
+    confidence: float = 0.95
+    n_clusters: int | None = None
+    design_effect: float | None = None
     metrics: tuple[MetricEstimate, ...]
     baseline: tuple[MetricEstimate, ...]
     baseline_name: str

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 MIN_ROWS = 200
 """Below, a share's interval is wider than +-7 points at worst."""
 
+NOTABLE_EFFECT = 1.5
+"""From here on intervals are a fifth wider than those of independent rows."""
+
 
 def sentences(evaluation: "Evaluation", label: str) -> tuple[str, ...]:
     """Say what was found, the most important first.
@@ -32,24 +35,25 @@ def sentences(evaluation: "Evaluation", label: str) -> tuple[str, ...]:
 
 def _interval(evaluation: "Evaluation") -> str:
     primary = evaluation.metrics[0]
-    return f"(95% interval {shown_interval(primary.low, primary.high)})"
+    sure = percent(evaluation.confidence)
+    return f"({sure} interval {shown_interval(primary.low, primary.high)})"
 
 
 def _against_baseline(evaluation: "Evaluation", label: str) -> str:
     gain = evaluation.difference
-    interval = shown_interval(gain.low, gain.high)
+    interval, sure = shown_interval(gain.low, gain.high), percent(gain.confidence)
     if gain.is_better:
         return (
             f"The model is better than {evaluation.baseline_name}: {label} gains "
-            f"{shown(gain.gain)}, 95% interval {interval}."
+            f"{shown(gain.gain)}, {sure} interval {interval}."
         )
     if gain.is_worse:
         return (
             f"The model is worse than {evaluation.baseline_name}: {label} loses "
-            f"{shown(-gain.gain)}, 95% interval of the gain {interval}. Do not use it."
+            f"{shown(-gain.gain)}, {sure} interval of the gain {interval}. Do not use it."
         )
     return (
-        f"The model is not shown to be better than {evaluation.baseline_name}: the 95% "
+        f"The model is not shown to be better than {evaluation.baseline_name}: the {sure} "
         f"interval of its gain in {label}, {interval}, includes zero. Collect more rows or better "
         "features."
     )
@@ -82,7 +86,7 @@ def _costs(evaluation: "Evaluation") -> list[str]:
     unit = f"{cost.currency} per 1,000 rows"
     text = (
         f"Its decisions cost {shown(cost.per_1000)} {unit} "
-        f"(95% interval {shown_interval(cost.low, cost.high)})"
+        f"({percent(evaluation.confidence)} interval {shown_interval(cost.low, cost.high)})"
     )
     simpler = {"always saying yes": cost.always, "never saying yes": cost.never}
     if evaluation.threshold is not None:
@@ -119,6 +123,13 @@ def _regression(evaluation: "Evaluation") -> list[str]:
 
 def _cautions(evaluation: "Evaluation") -> list[str]:
     words = list(evaluation.undefined)
+    effect = evaluation.design_effect
+    if effect is not None and effect >= NOTABLE_EFFECT:
+        words.append(
+            f"Rows of one group resemble each other: the {evaluation.n_rows:,} rows say as much "
+            f"about the mean loss as {evaluation.n_rows / effect:,.0f} independent ones, and "
+            "intervals are wider for it."
+        )
     if evaluation.n_rows < MIN_ROWS:
         words.append(
             f"The analysis part is small ({evaluation.n_rows:,} rows): read the intervals, "

@@ -4,6 +4,7 @@ from functools import cache
 
 from automl_assets.core.families._base import (
     Choice,
+    Contributions,
     DataShape,
     Dimension,
     Encoded,
@@ -21,6 +22,7 @@ from automl_assets.core.plugins import load_plugins
 
 __all__ = [
     "Choice",
+    "Contributions",
     "DataShape",
     "Dimension",
     "Encoded",

@@ -155,6 +155,26 @@ class FitOptions:
     use_gpu: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contributions:
+    """What each feature adds to what a model says, before that becomes probabilities.
+
+    The scale is the target's own for values, the log-odds of the last class for two classes,
+    and for more the logarithm of each class's probability up to a constant of the row.
+
+    Attributes:
+        values: Shapley values, `(n_samples, n_outputs, n_features)`, float64; there is one
+            output for each class of a multiclass task, else one.
+        base: What the model says without any feature, `(n_outputs,)`.
+        margin: What it says with all of them, `(n_samples, n_outputs)`, found without the
+            contributions: it is their sum and the base, up to rounding.
+    """
+
+    values: "np.ndarray"
+    base: "np.ndarray"
+    margin: "np.ndarray"
+
+
 class FittedModel(ABC):
     """A trained model of one family.
 
@@ -170,6 +190,16 @@ class FittedModel(ABC):
     @abstractmethod
     def predict(self, X: "np.ndarray") -> "np.ndarray":
         """Return probabilities `(n_samples, n_classes)`, or values `(n_samples,)`."""
+
+    def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> "Contributions | None":
+        """Return what each feature adds to each prediction; None where the family cannot tell.
+
+        Args:
+            X: At least one row, as for `predict`.
+            background: Rows whose mean prediction is the base, for families that do not keep
+                one of their own; trees do (`base` is then the mean over their training rows).
+        """
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:

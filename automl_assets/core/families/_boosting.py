@@ -1,6 +1,28 @@
 """What boosters that grow one tree for each class and round share."""
 
-from automl_assets.core.families._base import FitOptions, Params
+from typing import TYPE_CHECKING
+
+from automl_assets.core.families._base import Contributions, FitOptions, Params
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def tree_contributions(found: "np.ndarray", margin: "np.ndarray") -> Contributions:
+    """Return what a booster gave: the features of each output, then its base.
+
+    They are Shapley values of trees (S. Lundberg, G. Erion and S.-I. Lee, "Consistent
+    individualized feature attribution for tree ensembles", 2018).
+
+    Args:
+        found: `(n_samples, n_outputs, n_features + 1)`, in any shape of this order.
+        margin: `(n_samples, n_outputs)`, or `(n_samples,)` for one output.
+    """
+    import numpy as np
+
+    margin = np.asarray(margin, np.float64).reshape(len(margin), -1)
+    values = np.asarray(found, np.float64).reshape(*margin.shape, -1)
+    return Contributions(values=values[:, :, :-1], base=values[0, :, -1], margin=margin)
 
 
 def best_round(losses: list[float]) -> int:

@@ -119,6 +119,23 @@ def one_hot_width(features: Features) -> int:
     return int(features["n_codes"].sum()) + sum(len(cuts) + 2 for cuts in edges)
 
 
+def prepared_sources(features: Features) -> "np.ndarray":
+    """Return for each prepared column the position of the feature that it was made of."""
+    import numpy as np
+
+    numeric, categorical = features["numeric"], features["categorical"]
+    widths = [len(cuts) + 2 for cuts in features["edges"] or ()]
+    binned = numeric[: len(widths)]
+    return np.concatenate(
+        [
+            numeric,
+            numeric[features["with_gaps"]],
+            np.repeat(categorical, features["n_codes"]),
+            np.repeat(binned, widths).astype(np.intp),
+        ]
+    )
+
+
 def prepared_width(shape: "DataShape", max_levels: int) -> int:
     """Return about how many columns dense rows have, for models of cost."""
     return sum(min(n, max_levels + 2) if n else 1 for n in shape.n_levels)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from automl_assets.core.families._base import (
     Choice,
+    Contributions,
     DataShape,
     Dimension,
     Encoded,
@@ -19,6 +20,7 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
+from automl_assets.core.families._boosting import tree_contributions
 
 if TYPE_CHECKING:
     import catboost
@@ -84,6 +86,20 @@ class CatBoostModel(FittedModel):
                 _frame(X, self._categorical), prediction_type=kind, thread_count=self._n_threads
             )
         )
+
+    def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> Contributions:
+        """Return CatBoost's own Shapley values, and its raw predictions."""
+        import numpy as np
+        from catboost import Pool
+
+        pool = Pool(_frame(X, self._categorical), cat_features=self._categorical or None)
+        found = self._model.get_feature_importance(
+            data=pool, type="ShapValues", thread_count=self._n_threads
+        )
+        margin = self._model.predict(
+            pool, prediction_type="RawFormulaVal", thread_count=self._n_threads
+        )
+        return tree_contributions(np.asarray(found), np.asarray(margin))
 
     def save(self, folder: Path) -> None:
         """Write CatBoost's binary format."""

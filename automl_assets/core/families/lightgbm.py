@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from automl_assets.core.families._base import (
     Choice,
+    Contributions,
     DataShape,
     Dimension,
     Encoded,
@@ -19,7 +20,12 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
-from automl_assets.core.families._boosting import best_round, draws_some, most_rounds
+from automl_assets.core.families._boosting import (
+    best_round,
+    draws_some,
+    most_rounds,
+    tree_contributions,
+)
 
 if TYPE_CHECKING:
     import lightgbm
@@ -61,6 +67,14 @@ class LightGBMModel(FittedModel):
 
         raw = np.asarray(self._booster.predict(X, num_threads=self._n_threads))
         return np.column_stack([1.0 - raw, raw]) if self._task_type == "binary" else raw
+
+    def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> Contributions:
+        """Return LightGBM's own Shapley values, and its raw predictions."""
+        import numpy as np
+
+        found = self._booster.predict(X, pred_contrib=True, num_threads=self._n_threads)
+        margin = self._booster.predict(X, raw_score=True, num_threads=self._n_threads)
+        return tree_contributions(np.asarray(found), np.asarray(margin))
 
     def save(self, folder: Path) -> None:
         """Write LightGBM's text format."""

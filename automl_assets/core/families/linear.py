@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from automl_assets.core.families._base import (
     Choice,
+    Contributions,
     DataShape,
     Dimension,
     Encoded,
@@ -18,6 +19,7 @@ from automl_assets.core.families._features import (
     dense_features,
     fit_features,
     one_hot_width,
+    prepared_sources,
     sparse_features,
 )
 from automl_assets.core.families._skops import Curve, SkopsFamily, SkopsModel, State
@@ -55,6 +57,34 @@ class LinearModel(SkopsModel):
             positive = expit(scores.astype(np.float64))
             return np.hstack([1.0 - positive, positive])
         return softmax(scores.astype("float64"), axis=1)
+
+    def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> Contributions | None:
+        """Return coefficients times distances from the mean of the background.
+
+        These are Shapley values of a sum (E. Štrumbelj and I. Kononenko, "Explaining prediction
+        models and individual predictions with feature contributions", 2014). A model that never
+        saw one of its classes is no plain sum, and has none.
+        """
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        shares = self._state["shares"]
+        if shares is not None and len(self._state["classes"]) < len(shares):
+            return None
+        features, coefficients = self._state["features"], self._state["coefficients"]
+        sources = prepared_sources(features)
+        rows, mean = _prepared(X, features), _prepared(background, features).mean(axis=0)
+        mean = np.asarray(mean, np.float64).reshape(-1)
+        shape = (len(sources), X.shape[1])
+        adds_up = csr_array((np.ones(shape[0]), (np.arange(shape[0]), sources)), shape=shape)
+        values = np.empty((len(X), coefficients.shape[1], X.shape[1]))
+        base = np.array(self._state["intercept"], np.float64)
+        for output, slopes in enumerate(coefficients.T.astype(np.float64)):
+            weighted = csr_array(rows).multiply(slopes[None, :]).tocsr() @ adds_up
+            values[:, output] = weighted.toarray() - (mean * slopes) @ adds_up
+            base[output] += mean @ slopes
+        margin = np.asarray(rows @ coefficients + self._state["intercept"], np.float64)
+        return Contributions(values=values, base=base, margin=margin)
 
 
 def _prepared(X: "np.ndarray", features: dict[str, Any]) -> Any:

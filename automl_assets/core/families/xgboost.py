@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from automl_assets.core.families._base import (
     Choice,
+    Contributions,
     DataShape,
     Dimension,
     Encoded,
@@ -20,7 +21,12 @@ from automl_assets.core.families._base import (
     Structure,
     thinned_curve,
 )
-from automl_assets.core.families._boosting import best_round, draws_some, most_rounds
+from automl_assets.core.families._boosting import (
+    best_round,
+    draws_some,
+    most_rounds,
+    tree_contributions,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +74,15 @@ class XGBoostModel(FittedModel):
             return np.column_stack([1.0 - raw, raw])
         # Probabilities come as float32: they sum to one only after they are divided again.
         return raw / raw.sum(axis=1, keepdims=True) if self._task_type == "multiclass" else raw
+
+    def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> Contributions:
+        """Return XGBoost's own Shapley values, and its raw predictions, both float32."""
+        import xgboost as xgb
+
+        rows = xgb.DMatrix(X, feature_types=self._booster.feature_types, enable_categorical=True)
+        found = self._booster.predict(rows, pred_contribs=True, strict_shape=True)
+        margin = self._booster.predict(rows, output_margin=True, strict_shape=True)
+        return tree_contributions(found, margin)
 
     def save(self, folder: Path) -> None:
         """Write XGBoost's binary JSON."""

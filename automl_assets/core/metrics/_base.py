@@ -30,6 +30,7 @@ class Metric:
             regression, values `(n_samples,)`. Returns one float.
         row_losses: For `wilson` and `mean`: the terms whose average is the
             score, of the rows that count. None otherwise.
+        counted: Which rows count, `(n_samples,)` booleans; None: all do.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Metric:
     interval: Literal["wilson", "delong", "mean", "bootstrap"]
     score: "Callable[[np.ndarray, np.ndarray], float]"
     row_losses: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
+    counted: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None

@@ -9,9 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def counted(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
+    """Return which rows are predicted positive."""
+    return predicted_labels(prediction) == 1
+
+
 def row_losses(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
     """Return 1 for each row rightly predicted positive, 0 for each wrongly; no other rows."""
-    return (y_true[predicted_labels(prediction) == 1] == 1).astype(float)
+    return (y_true[counted(y_true, prediction)] == 1).astype(float)
 
 
 def score(y_true: "np.ndarray", prediction: "np.ndarray") -> float:
@@ -28,4 +33,5 @@ METRIC = Metric(
     interval="wilson",
     score=score,
     row_losses=row_losses,
+    counted=counted,
 )

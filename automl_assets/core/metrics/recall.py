@@ -9,9 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def counted(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
+    """Return which rows are positive."""
+    return y_true == 1
+
+
 def row_losses(y_true: "np.ndarray", prediction: "np.ndarray") -> "np.ndarray":
     """Return 1 for each positive row that is found, 0 for each missed; no other rows."""
-    return (predicted_labels(prediction)[y_true == 1] == 1).astype(float)
+    return (predicted_labels(prediction)[counted(y_true, prediction)] == 1).astype(float)
 
 
 def score(y_true: "np.ndarray", prediction: "np.ndarray") -> float:
@@ -28,4 +33,5 @@ METRIC = Metric(
     interval="wilson",
     score=score,
     row_losses=row_losses,
+    counted=counted,
 )

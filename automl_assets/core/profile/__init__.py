@@ -10,6 +10,8 @@ from automl_assets.core.profile.measures import Measured, is_moment, measure
 from automl_assets.core.profile.target import class_text, judge_target
 from automl_assets.core.profile.time import count_periods
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.request.data_rules import why_no_feature
+from automl_assets.core.request.limit_rules import slice_columns
 from automl_assets.core.rows import check_roles
 from automl_assets.core.values import ColumnKind, ColumnProfile, DroppedColumn, TableProfile
 
@@ -114,7 +116,13 @@ def _roles(request: TrainingRequest) -> dict[str, str]:
     data = request.data
     # When something became known is often known no sooner than the thing itself.
     moments = set(data.available_at.values()) - set(data.features.keep)
+    slices = {name: why_no_feature(request, name) for name in slice_columns(request)}
     roles = {
+        **{
+            name: f"is only looked at in slices: it {reason}"
+            for name, reason in slices.items()
+            if reason is not None
+        },
         **dict.fromkeys(moments, "says when another column was known, not a feature"),
         data.group: "names the group of a row, not a feature",
         data.time: "names the time of a row, not a feature",

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from automl_assets.core.evaluation.importance import FeatureImportance
+from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
+from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.report.limits import find_limits
+from automl_assets.core.report.schema import CARD
 from automl_assets.core.report.search_importance import parameter_importance
 from automl_assets.core.report.search_words import (
     family_accounts,
@@ -19,9 +22,7 @@ from automl_assets.core.report.search_words import (
     refit_text,
     why_not,
 )
-from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapshot, Split
-
-SCHEMA = "automl/card/v1"
+from automl_assets.core.values import AcceptedRequest, CandidateSet, DataSnapshot, Split, Value
 
 
 def build_card(
@@ -31,15 +32,14 @@ def build_card(
     split: Split,
     candidates: CandidateSet,
     evaluation: Evaluation,
-    importance: tuple[FeatureImportance, ...],
+    sections: Mapping[str, Value],
+    opening: Opening,
     environment: dict[str, str],
 ) -> dict[str, Any]:
     """Return the card as plain JSON values; numbers that JSON lacks become null."""
     request = accepted.request
-    used = (candidates.metric, *(item.metric for item in evaluation.metrics))
-    metrics = {name: metric for name, metric in load_metrics().items() if name in used}
     card = {
-        "schema": SCHEMA,
+        "schema": CARD,
         "identity": {
             "name": request.name,
             "request_id": accepted.request_id,
@@ -64,16 +64,24 @@ def build_card(
         "search_summary": _search_summary(candidates),
         "metrics": {
             name: {"label": metric.label, "direction": metric.direction}
-            for name, metric in metrics.items()
+            for name, metric in load_metrics().items()
         },
-        "evaluation": {
-            **evaluation.model_dump(mode="json"),
-            "better_than_baseline": evaluation.better_than_baseline,
-        },
-        "importance": [item.model_dump(mode="json") for item in importance],
+        "evaluation": evaluation.model_dump(mode="json"),
+        "opening": opening.model_dump(mode="json"),
+        "findings": [
+            {"section": name, "text": text}
+            for name, found in sections.items()
+            for text in load_sections()[name].sentences(found)
+        ],
+        "sections": {name: found.model_dump(mode="json") for name, found in sections.items()},
         "limits": list(
             find_limits(
-                snapshot=snapshot, split=split, candidates=candidates, evaluation=evaluation
+                snapshot=snapshot,
+                split=split,
+                candidates=candidates,
+                evaluation=evaluation,
+                sections=sections,
+                opening=opening,
             )
         ),
         "environment": environment,

@@ -6,6 +6,7 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from automl_assets.core.evaluation.wording import percent
 from automl_assets.core.report.search_pictures import Palette, Picture
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def draw_figures(evaluation: "Evaluation") -> tuple[ReportFigure, ...]:
         )
 
 
-def draw_pictures(pictures: tuple[Picture, ...]) -> tuple[ReportFigure, ...]:
-    """Draw the pictures of a search as figures of the report."""
+def draw_pictures(section: str, pictures: tuple[Picture, ...]) -> tuple[ReportFigure, ...]:
+    """Draw the pictures of a section as figures of the report."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -84,7 +85,7 @@ def draw_pictures(pictures: tuple[Picture, ...]) -> tuple[ReportFigure, ...]:
             axes.set_axisbelow(True)
             picture.draw(axes, Palette(ink=_INK, accent=_ACCENT, muted=_MUTED))
             figures.append(
-                _finished(figure, f"search-{picture.name}", picture.title, picture.caption)
+                _finished(figure, f"{section}-{picture.name}", picture.title, picture.caption)
             )
     return tuple(figures)
 
@@ -192,7 +193,8 @@ def _probability_calibration(evaluation: "Evaluation", of_class: str) -> ReportF
         "calibration",
         "Calibration",
         f"Can the probabilities be taken at their word? {len(evaluation.calibration)} bins of "
-        "about equally many rows with 95% Wilson intervals; dashed: perfect.",
+        f"about equally many rows with {percent(evaluation.confidence)} Wilson intervals; dashed: "
+        "perfect.",
     )
 
 
@@ -250,5 +252,5 @@ def _value_calibration(evaluation: "Evaluation") -> ReportFigure:
         "calibration",
         "Calibration",
         f"Mean target in {len(bins)} bins of about equally many rows, by rising prediction, with "
-        "95% intervals; dashed: perfect.",
+        f"{percent(evaluation.confidence)} intervals; dashed: perfect.",
     )

@@ -1,27 +1,48 @@
 """What a reader must not conclude, written by rule."""
 
+from collections.abc import Mapping
+
+from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
-from automl_assets.core.evaluation.wording import short, shown
-from automl_assets.core.values import CandidateSet, DataSnapshot, Split
+from automl_assets.core.evaluation.sections import load_sections
+from automl_assets.core.evaluation.wording import percent, short, shown
+from automl_assets.core.values import CandidateSet, DataSnapshot, Split, Value
 
 MIN_ANALYSIS_ROWS = 500
 MIN_CLASS_ROWS = 50
 
 
 def find_limits(
-    *, snapshot: DataSnapshot, split: Split, candidates: CandidateSet, evaluation: Evaluation
+    *,
+    snapshot: DataSnapshot,
+    split: Split,
+    candidates: CandidateSet,
+    evaluation: Evaluation,
+    sections: Mapping[str, Value],
+    opening: Opening,
 ) -> tuple[str, ...]:
     """Return one sentence or two per limit of what the report shows."""
+    known = load_sections()
     return (
+        *_of_opening(opening),
         *_of_rows(evaluation),
         *_of_search(candidates, evaluation),
         *_of_split(split),
         *(f"The data came with a warning: {text}" for text in snapshot.profile.warnings),
         *_of_calibration(candidates, split),
-        f"Not examined by this version: {_unexamined(candidates)}.",
-        "Importance tells what the model uses, not what causes the target; features that carry "
-        "the same information share it, so that each looks weaker than it is.",
+        *(text for name, found in sections.items() for text in known[name].limits(found)),
+        *_unexamined(sections),
     )
+
+
+def _of_opening(opening: Opening) -> list[str]:
+    if opening.number == 1:
+        return []
+    return [
+        f"The analysis part has been opened {opening.number:,} times, for {opening.number:,} "
+        "different models: the last of them was chosen knowing what it says of the others. "
+        f"Intervals are therefore made at {percent(opening.confidence)} confidence."
+    ]
 
 
 def _of_rows(evaluation: Evaluation) -> list[str]:
@@ -87,15 +108,17 @@ def _of_calibration(candidates: CandidateSet, split: Split) -> list[str]:
     ]
 
 
-def _unexamined(candidates: CandidateSet) -> str:
-    """Return what nobody has looked at; what a constraint looked at is left out."""
-    examined = {
-        "differences between slices, and fairness": "slice_gap",
-        "robustness to disturbed input": "",
-        "latency": "p99_latency_ms",
-    }
-    left = [text for text, name in examined.items() if name not in candidates.measured]
-    return ", ".join(left[:-1]) + (" and " if len(left) > 1 else "") + left[-1]
+def _unexamined(sections: Mapping[str, Value]) -> list[str]:
+    """Tell what nobody has looked at."""
+    left = [
+        section.title.lower() for name, section in load_sections().items() if name not in sections
+    ]
+    if not left:
+        return []
+    return [
+        f"Not examined, because this task or this request has nothing of the kind: "
+        f"{', '.join(left)}."
+    ]
 
 
 def _of_split(split: Split) -> list[str]:

@@ -1,6 +1,7 @@
 """From a card to pages for people."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,22 @@ ENDINGS = {
 }
 MAX_LEADERS = 10
 MAX_LISTED = 200
-MAX_FEATURES = 25
 MAX_COLUMNS = 200
 MAX_CLASSES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionPage:
+    """One section of the evaluation as the report shows it.
+
+    Attributes:
+        found: What it found, as plain JSON.
+    """
+
+    name: str
+    title: str
+    found: dict[str, Any]
+    figures: tuple[ReportFigure, ...]
 
 
 def render_html(
@@ -28,11 +42,12 @@ def render_html(
     *,
     figures: tuple[ReportFigure, ...],
     search_figures: tuple[ReportFigure, ...],
+    pages: tuple[SectionPage, ...],
     card_sha256: str,
 ) -> str:
     """Return one self-contained page without scripts; text from data is escaped."""
     return (
-        _templates()
+        templates()
         .get_template("report.html.j2")
         .render(
             card=card,
@@ -40,10 +55,11 @@ def render_html(
             endings=ENDINGS,
             figures=figures,
             search_figures=search_figures,
+            pages=pages,
+            titles={page.name: page.title for page in pages},
             card_sha256=card_sha256,
             max_leaders=MAX_LEADERS,
             max_listed=MAX_LISTED,
-            max_features=MAX_FEATURES,
             max_columns=MAX_COLUMNS,
             max_classes=MAX_CLASSES,
         )
@@ -52,12 +68,13 @@ def render_html(
 
 def render_markdown(card: dict[str, Any], *, card_sha256: str) -> str:
     """Return the card on one screen, as the registry shows it."""
-    template = _templates().get_template("card.md.j2")
+    template = templates().get_template("card.md.j2")
     return template.render(card=card, card_sha256=card_sha256)
 
 
 @cache
-def _templates() -> "jinja2.Environment":
+def templates() -> "jinja2.Environment":
+    """Return the templates of all pages; text from data is escaped in those for HTML."""
     import jinja2
 
     environment = jinja2.Environment(

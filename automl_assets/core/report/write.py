@@ -1,21 +1,26 @@
 """Writing a report: report.html for people, card.json for programs, card.md for the registry."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from automl_assets.core.evaluation.importance import FeatureImportance
+from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
+from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.files import publish_bytes, publish_text
 from automl_assets.core.report.card import build_card, card_bytes
 from automl_assets.core.report.figures import draw_figures, draw_pictures
-from automl_assets.core.report.render import render_html, render_markdown
+from automl_assets.core.report.render import SectionPage, render_html, render_markdown
 from automl_assets.core.report.search_pictures import search_pictures
+from automl_assets.core.report.section_pictures import load_section_pictures
 from automl_assets.core.values import (
     AcceptedRequest,
     CandidateSet,
     DataSnapshot,
     EvaluationReport,
     Split,
+    Value,
 )
 
 
@@ -27,7 +32,8 @@ def write_report(
     split: Split,
     candidates: CandidateSet,
     evaluation: Evaluation,
-    importance: tuple[FeatureImportance, ...],
+    sections: Mapping[str, Value],
+    opening: Opening,
     environment: dict[str, str],
 ) -> EvaluationReport:
     """Write report.html, card.json and card.md; equal arguments give equal bytes.
@@ -39,7 +45,8 @@ def write_report(
         split: The parts; the analysis part is the one judged.
         candidates: What the search found.
         evaluation: The winner on the analysis part.
-        importance: The most important feature first.
+        sections: What each section found, by name, in order.
+        opening: How often the analysis part has been opened.
         environment: Versions that the numbers depend on, by name; `code` is ours.
 
     Returns:
@@ -51,7 +58,8 @@ def write_report(
         split=split,
         candidates=candidates,
         evaluation=evaluation,
-        importance=importance,
+        sections=sections,
+        opening=opening,
         environment=environment,
     )
     content = card_bytes(card)
@@ -61,7 +69,8 @@ def write_report(
         render_html(
             card,
             figures=draw_figures(evaluation),
-            search_figures=draw_pictures(search_pictures(candidates)),
+            search_figures=draw_pictures("search", search_pictures(candidates)),
+            pages=_pages(card, sections),
             card_sha256=digest,
         ),
     )
@@ -69,3 +78,16 @@ def write_report(
     # Last: who finds the card finds the rest.
     publish_bytes(folder / "card.json", content)
     return evaluation.as_report(folder=folder.name, card_sha256=digest)
+
+
+def _pages(card: dict[str, Any], sections: Mapping[str, Value]) -> tuple[SectionPage, ...]:
+    known, drawn = load_sections(), load_section_pictures()
+    return tuple(
+        SectionPage(
+            name=name,
+            title=known[name].title,
+            found=card["sections"][name],
+            figures=draw_pictures(name, drawn[name].pictures(found)) if name in drawn else (),
+        )
+        for name, found in sections.items()
+    )

@@ -44,17 +44,11 @@ class Unsupported:
 _REMOVE = "remove the key"
 NOT_SUPPORTED = (
     Unsupported(path="data.privacy.k_anonymity", cure=_REMOVE),
-    Unsupported(path="search.select", value="simplest_of_tied", cure="use best"),
-    Unsupported(path="slices", cure=_REMOVE),
-    Unsupported(path="robustness", cure=_REMOVE),
-    Unsupported(path="explain", cure=_REMOVE),
     Unsupported(path="resources.max_cost", cure="set search.time_limit"),
-    Unsupported(path="approval", cure=_REMOVE),
     Unsupported(path="deploy", cure=_REMOVE),
     Unsupported(path="monitor.labels_after", cure=_REMOVE),
     Unsupported(path="monitor.retrain_when.drift_psi", cure="write data: new_commit"),
     Unsupported(path="monitor.retrain_when.metric_drop", cure="write data: new_commit"),
-    Unsupported(path="version", cure=_REMOVE),
 )
 """The one list of what is refused for now; each later version makes it shorter."""
 

@@ -14,6 +14,7 @@ import polars as pl
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.predicate import Predicate, parse_predicate
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.request.limit_rules import slice_columns
 from automl_assets.core.request.text import shown
 from automl_assets.core.rows.moments import in_terms_of
 
@@ -62,7 +63,11 @@ def select(schema: pl.Schema, request: TrainingRequest) -> Selection:
         RequestError: A column or pattern of the request is not in the data, or
             a value does not fit its column.
     """
+    # It knows personal data, and so the profile, which is made of rows.
+    from automl_assets.core.evaluation.slicing import check_slices
+
     columns = select_columns(schema.names(), request)
+    check_slices(request, schema)
     conditions: dict[str, pl.Expr] = {}
     if _is_bounded(request):
         conditions["from/until"] = _in_range(schema, request)
@@ -150,8 +155,12 @@ def check_roles(names: Sequence[str], request: TrainingRequest) -> set[str]:
         "data.group": (data.group,),
         "split.column": (request.split.column,),
         "data.available_at": tuple(data.available_at.values()),
+        "slices": slice_columns(request),
     }
+    model = request.model
     others = {
+        "model.monotonic": tuple(model.monotonic),
+        "model.interactions": tuple(name for columns in model.interactions for name in columns),
         "data.available_at": tuple(data.available_at),
         "data.features.keep": data.features.keep,
     }

@@ -25,6 +25,7 @@ from automl_assets.core.search.limits import limits_of, unmeasured, violations
 from automl_assets.core.search.measuring import MemoryOf, Timers, measure_candidate
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import SelectionData, prior_prediction
+from automl_assets.core.search.ties import Ties
 from automl_assets.core.search.trial import (
     PACKAGE,
     PREDICTIONS,
@@ -34,7 +35,7 @@ from automl_assets.core.search.trial import (
     make_options,
     make_recipe,
 )
-from automl_assets.core.values import Member, Value
+from automl_assets.core.values import Board, Member, Value
 
 MAX_ENSEMBLE_CANDIDATES = 40
 """Best candidates that an ensemble may choose from."""
@@ -62,6 +63,7 @@ class FinalModel(Value):
         prior_score: What no model at all would score on them.
         seconds_per_row: What predicting one encoded row takes, among many.
         notes: What was asked for and could not be done.
+        board: Which candidates are tied; None where nobody could tell.
     """
 
     folder: str
@@ -74,6 +76,7 @@ class FinalModel(Value):
     calibration: str = "none"
     threshold: float | None = None
     notes: tuple[str, ...] = ()
+    board: Board | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +143,27 @@ class FinalModelMaker:
             np.load(self._artifacts / str(item.job.number) / PREDICTIONS, allow_pickle=False)
             for item in self._finalists
         ]
+        self._ties = Ties(
+            plan,
+            [(item.job, item.result) for item in self._finalists],
+            self._predictions,
+            data.y,
+        )
 
     def make(self) -> FinalModel | None:
         """Return the best final model that breaks no limit, or None if none holds them all.
 
-        An ensemble is tried first, then ever fewer members, then single candidates.
+        An ensemble is tried first, then ever fewer members, then single candidates; or those
+        that are tied with the best, the simplest first. Where the best is asked for, who is
+        tied is told last, of what time is left, and changes nothing.
         """
+        made = self._make()
+        if made is None:
+            return None
+        board = self._ties.tell(self._tools.left())
+        return made.model_copy(update={"board": board, "notes": made.notes + self._ties.notes})
+
+    def _make(self) -> FinalModel | None:
         for weights in self._choices():
             if self.refused and self._tools.left() <= 0:
                 # What was refused is told; a kill would lose it.
@@ -163,6 +181,11 @@ class FinalModelMaker:
         return None
 
     def _choices(self) -> "list[list[tuple[int, float]]]":
+        singles = [[(index, 1.0)] for index in range(len(self._finalists))]
+        if self._plan.select == "simplest_of_tied":
+            self._ties.tell(self._tools.left())
+            first = [[(index, 1.0)] for index in self._ties.by_simplicity()]
+            return first + [single for single in singles if single not in first]
         choices = []
         n_members = self._plan.max_members
         while n_members > 1:
@@ -174,7 +197,11 @@ class FinalModelMaker:
             n_members = min(n_members, len(weights)) - 1
             if not limits_of(self._plan.constraints):
                 break
-        return choices + [[(index, 1.0)] for index in range(len(self._finalists))]
+        return choices + singles
+
+    @property
+    def _takes_one(self) -> bool:
+        return self._plan.max_members == 1 or self._plan.select == "simplest_of_tied"
 
     def _mean(self, weights: list[tuple[int, float]]) -> np.ndarray:
         return np.asarray(
@@ -207,7 +234,7 @@ class FinalModelMaker:
         per_fit = result.fit_seconds / max(1, len(result.fold_scores))
         if self._tools.left() < REFIT_SLACK * growth * per_fit:
             return found
-        if self._has_heavy_tail() and self._plan.max_members == 1:
+        if self._has_heavy_tail() and self._takes_one:
             # One model was asked for, and a refit alone is not trusted.
             return found
         n_iterations = final_iterations(result, growth)
@@ -230,7 +257,7 @@ class FinalModelMaker:
         """Fit the leading member again with other seeds, as long as time is left for it."""
         if math.isinf(self._tools.deadline) or limits_of(self._plan.constraints):
             return parts
-        if self._plan.max_members == 1:
+        if self._takes_one:
             return parts
         leading = max(range(len(parts)), key=lambda index: parts[index].weight)
         part = parts[leading]
@@ -239,8 +266,9 @@ class FinalModelMaker:
         if not part.refitted or not recipe.family.is_random(job.params):
             return parts
         models, seeds = list(part.models), list(part.seeds)
+        kept_back = FINISH_SECONDS + self._ties.seconds
         while len(seeds) < MAX_COPIES:
-            if self._tools.left() < REFIT_SLACK * part.seconds + FINISH_SECONDS:
+            if self._tools.left() < REFIT_SLACK * part.seconds + kept_back:
                 break
             seed = copy_seed(job.seed, len(seeds))
             model = self._fit(recipe, job.model_copy(update={"seed": seed}), part.n_iterations)
@@ -307,6 +335,7 @@ class FinalModelMaker:
             calibration=decisions.kind,
             threshold=decisions.threshold,
             notes=decisions.notes,
+            board=self._ties.board,
         )
 
     def _prior_score(self) -> float | None:

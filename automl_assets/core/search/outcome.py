@@ -37,25 +37,66 @@ from automl_assets.core.values import Candidate, CandidateSet, Member
 
 N_KEPT_PACKAGES = 5
 
+NO_ENSEMBLE = "search.select: simplest_of_tied takes one candidate, so no ensemble was made."
+NONE_TIED = (
+    "search.select: simplest_of_tied found no tied candidate that holds all limits, so the best "
+    "one that does was taken."
+)
+NOT_TOLD = (
+    "search.select: simplest_of_tied needs to know which candidates are tied, and nobody could "
+    "tell, so the best one was taken."
+)
 
-def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel) -> str:
+
+def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel, plan: SearchPlan) -> str:
     reasons = []
-    violated = (trial.user_attrs.get("result") or {}).get("violated", {})
+    result = trial.user_attrs.get("result") or {}
     if trial.state != TrialState.COMPLETE:
         return str(trial.user_attrs.get(REASON, "failed"))
-    if violated:
-        reasons.append("breaks " + ", ".join(violated))
+    if result.get("violated", {}):
+        reasons.append("breaks " + ", ".join(result["violated"]))
     elif trial.number in {member.number for member in final.members}:
         share = next(item.weight for item in final.members if item.number == trial.number)
         reasons.append(f"{share:.0%} of the final model" if len(final.members) > 1 else "")
-    elif trial.number == best.number:
-        reasons.append("best by itself, but not in the final model")
     else:
-        gap = abs((trial.value or 0.0) - (best.value or 0.0))
-        reasons.append(f"{gap:.4g} worse than trial {best.number}" if gap else "equal, but later")
-    if (trial.user_attrs.get("result") or {}).get("truncated"):
+        reasons.append(_gap(trial, best))
+        reasons.append(_tie(trial, final, plan))
+    if result.get("truncated"):
         reasons.append("fit cut short by the time limit")
     return "; ".join(filter(None, reasons))
+
+
+def _gap(trial: FrozenTrial, best: FrozenTrial) -> str:
+    if trial.number == best.number:
+        return "best by itself, but not in the final model"
+    gap = abs((trial.value or 0.0) - (best.value or 0.0))
+    return f"{gap:.4g} worse than trial {best.number}" if gap else "equal, but later"
+
+
+def _tie(trial: FrozenTrial, final: FinalModel, plan: SearchPlan) -> str:
+    """Return what a candidate outside of the model has to do with those tied with the best."""
+    if final.board is None:
+        return ""
+    if trial.number not in final.board.tied:
+        is_compared = trial.number in {item.number for item in final.board.contenders}
+        return "more than chance explains" if is_compared else ""
+    if plan.select == "simplest_of_tied" and final.members[0].number in final.board.tied:
+        return f"tied, but trial {final.members[0].number} is simpler"
+    return "tied, within what chance explains"
+
+
+def _about_select(final: FinalModel, plan: SearchPlan, n_admissible: int) -> tuple[str, ...]:
+    """Return what is to be said where the simplest of the tied candidates was asked for."""
+    if plan.select != "simplest_of_tied":
+        return ()
+    told = []
+    if n_admissible > 1 and final.board is None:
+        told.append(NOT_TOLD)
+    elif final.board is not None and final.members[0].number not in final.board.tied:
+        told.append(NONE_TIED)
+    if plan.max_members > 1:
+        told.append(NO_ENSEMBLE)
+    return tuple(told)
 
 
 def settled_candidates(study: optuna.Study, plan: SearchPlan) -> list[Candidate]:
@@ -156,9 +197,10 @@ def collect_candidates(study: optuna.Study, plan: SearchPlan, *, seconds: float)
         trial.number: trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)
     }
     leading = max(final.members, key=lambda item: (item.weight, -item.number))
-    best = settled[ranked(settled.values(), plan)[0].number]
+    admissible = ranked(settled.values(), plan)
+    best = settled[admissible[0].number]
     leaderboard = tuple(
-        item.model_copy(update={"reason": _reason(settled[item.number], best, final)})
+        item.model_copy(update={"reason": _reason(settled[item.number], best, final, plan)})
         for item in settled_candidates(study, plan)
     )
     return CandidateSet(
@@ -178,7 +220,9 @@ def collect_candidates(study: optuna.Study, plan: SearchPlan, *, seconds: float)
         seconds_per_row=final.seconds_per_row,
         calibration=final.calibration,
         threshold=final.threshold,
-        notes=final.notes,
+        notes=final.notes + _about_select(final, plan, len(admissible)),
+        board=final.board,
+        select=plan.select,
         artifact=f"{plan.study_name}/candidates/{final.folder}",
         artifact_sha256=final.package_sha256,
         ledger_sha256=ledger_sha256(ledger(study)),

@@ -49,6 +49,8 @@ class SearchPlan(Value):
         clock: `cpu` counts CPU seconds of the search's processes instead of time: for
             benchmarks on machines that others use, too.
         max_members: Most candidates in the final model; 1: no ensemble.
+        select: Whether the best make the final model, or the simplest one that cannot be told
+            apart from the best.
         shape: Rows, features and classes of the train part.
     """
 
@@ -71,6 +73,7 @@ class SearchPlan(Value):
     calibration: Literal["isotonic", "sigmoid", "temperature", "none"] = "none"
     cost: Cost | None = None
     max_members: int = 1
+    select: Literal["best", "simplest_of_tied"] = "best"
     sampler: Literal["tpe", "random", "grid"]
     n_trials: int | None
     time_limit_seconds: float | None

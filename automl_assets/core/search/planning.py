@@ -6,11 +6,12 @@ from pathlib import Path
 
 from automl_assets.core.encoding import Preprocessing
 from automl_assets.core.errors import RequestError, SearchError
-from automl_assets.core.families import DataShape, load_families
+from automl_assets.core.families import DataShape, Structure, load_families
 from automl_assets.core.feature_sets import make_feature_sets, write_feature_sets
 from automl_assets.core.matrix import read_part, read_preprocessing
 from automl_assets.core.metrics import DEFAULT_METRIC, load_metrics
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.request.sections import Preprocessing as PreprocessingAsked
 from automl_assets.core.search.budget import FIRST_ROW_SHARE
 from automl_assets.core.search.limits import measure_predictions
 from automl_assets.core.search.measuring import slice_codes
@@ -18,7 +19,7 @@ from automl_assets.core.search.plan import Clock, SearchPlan
 from automl_assets.core.search.proposing import PLAIN, make_proposals
 from automl_assets.core.search.selection import choose_fits, load_selection, prior_prediction
 from automl_assets.core.search.space import CompiledSpace, compile_space
-from automl_assets.core.values import Candidate, Split, TableProfile
+from automl_assets.core.values import Candidate, Split, TableProfile, TaskType
 
 DEFAULT_WORKERS = 4
 """More writers wait for each other on SQLite."""
@@ -76,7 +77,16 @@ def make_plan(
     space = compile_space(
         request, task_type=profile.task_type, preprocessing=preprocessing, shape=shape
     )
-    feature_sets = _feature_sets(request, profile, space, preprocessing, matrix, artifacts)
+    feature_sets = learn_feature_sets(
+        request.model.preprocessing,
+        max_features=request.constraints.max_features if request.constraints else None,
+        task_type=profile.task_type,
+        n_classes=len(profile.classes),
+        seed=request.seed,
+        structure=space.structure,
+        matrix=matrix,
+        artifacts=artifacts,
+    )
     metric = request.task.metric or DEFAULT_METRIC[profile.task_type]
     n_cores = min(request.resources.cpu or machine.max_workers, machine.max_workers)
     n_workers = min(request.search.workers or _default_workers(machine), n_cores)
@@ -103,6 +113,7 @@ def make_plan(
         calibration=request.model.calibration,
         cost=request.task.cost,
         max_members=MAX_MEMBERS if request.may_combine else 1,
+        select=request.search.select,
         sampler=request.search.sampler,
         n_trials=request.search.n_trials,
         time_limit_seconds=machine.seconds,
@@ -196,30 +207,39 @@ def _n_fits(split: Split, shape: DataShape, space: CompiledSpace, seconds: float
     )
 
 
-def _feature_sets(
-    request: TrainingRequest,
-    profile: TableProfile,
-    space: CompiledSpace,
-    preprocessing: Preprocessing,
+def learn_feature_sets(
+    asked: PreprocessingAsked,
+    *,
+    max_features: int | None,
+    task_type: TaskType,
+    n_classes: int,
+    seed: int,
+    structure: Structure,
     matrix: Path,
     artifacts: Path,
 ) -> tuple[str, ...]:
-    asked = request.model.preprocessing
-    limit = request.constraints.max_features if request.constraints else None
-    if asked.redundancy == asked.feature_selection == "none" and limit is None:
+    """Learn the feature sets that a request asks for, and keep them; return their names.
+
+    Args:
+        asked: Section `model.preprocessing`.
+        matrix: Folder of the encoded rows; train and validation are looked at.
+        artifacts: Folder of the candidates, where the sets are kept.
+    """
+    if asked.redundancy == asked.feature_selection == "none" and max_features is None:
         return ("all",)
+    preprocessing = read_preprocessing(matrix)
     sets = make_feature_sets(
         read_part(matrix, "train", preprocessing),
         read_part(matrix, "validation", preprocessing),
         preprocessing=preprocessing,
         redundancy=asked.redundancy,
         selection=asked.feature_selection,
-        max_features=limit,
-        task_type=profile.task_type,
-        n_classes=len(profile.classes),
-        seed=request.seed,
+        max_features=max_features,
+        task_type=task_type,
+        n_classes=n_classes,
+        seed=seed,
         n_threads=1,
-        structure=space.structure,
+        structure=structure,
     )
     write_feature_sets(artifacts, sets)
     return tuple(item.name for item in sets)

@@ -8,6 +8,7 @@ identical to those of the first run. Files are not: some libraries write the sam
 other bytes.
 """
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from automl_assets.core.calibration import CalibrationKind
 from automl_assets.core.encoding import Preprocessing
 from automl_assets.core.errors import SearchError
 from automl_assets.core.families import FittedModel
+from automl_assets.core.files import publish_text
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.package import write_package
 from automl_assets.core.predictor import load_predictor
@@ -32,6 +34,9 @@ from automl_assets.core.values import CandidateSet, Member
 
 Entry = Mapping[str, Any]
 """One trial, as `ledger` gives it."""
+
+PLAN_FILE, LEDGER_FILE = "plan.json", "ledger.json"
+"""What a search can be replayed from, beside the data."""
 
 _KINDS: dict[str, CalibrationKind] = {
     "isotonic": "isotonic",
@@ -53,14 +58,41 @@ class ReplayedTrial:
     prediction: np.ndarray
 
 
-def replay_trial(plan: SearchPlan, entry: Entry) -> ReplayedTrial:
+def write_records(folder: Path, plan: SearchPlan, entries: Sequence[Entry]) -> None:
+    """Write the plan and the ledger of a search that has ended; one kilobyte or two a trial.
+
+    Args:
+        folder: Where `plan.json` and `ledger.json` go; earlier ones are replaced.
+        plan: As the search ended with it.
+        entries: The ledger; read back, it has the same digest.
+    """
+    publish_text(folder / PLAN_FILE, _canonical(plan.model_dump(mode="json")))
+    publish_text(folder / LEDGER_FILE, _canonical([dict(entry) for entry in entries]))
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def is_replayable(entry: Entry) -> bool:
+    """Tell whether a trial left what it can be run again from: it is complete, or was pruned."""
+    return bool(entry.get("job") and entry.get("result"))
+
+
+def replay_trial(
+    plan: SearchPlan, entry: Entry, data: SelectionData | None = None
+) -> ReplayedTrial:
     """Fit and score one trial of a ledger again.
+
+    Args:
+        data: As `load_selection` gives it for this plan; for many trials it is loaded once.
 
     Raises:
         SearchError: The trial left no result.
     """
     job, result = _told(entry)
-    data, _ = load_selection(plan)
+    if data is None:
+        data, _ = load_selection(plan)
     fits = _fits(job, result, plan, data)
     fits.run()
     if fits.prediction is None:
@@ -123,7 +155,7 @@ def _check(entries: Sequence[Entry], candidates: CandidateSet) -> None:
 
 
 def _told(entry: Entry) -> tuple[Job, TrialResult]:
-    if not entry.get("job") or not entry.get("result"):
+    if not is_replayable(entry):
         raise SearchError(
             "A trial can be run again if it left a result, but trial "
             f"{entry.get('number')} ended as {entry.get('state')!r}: "

@@ -1,0 +1,1 @@
+"""What changes if one model takes the place of another, on rows that neither has seen."""

@@ -1,0 +1,99 @@
+"""A whole report: every section of a real model, its card, and the schema of cards."""
+
+import json
+import re
+
+import jsonschema
+import pytest
+
+from automl_assets.core.evaluation.sections import load_sections
+from automl_assets.core.judgement import examine
+from automl_assets.core.report.render import templates
+from automl_assets.core.report.schema import card_json_schema
+from automl_assets.core.report.section_pictures import load_section_pictures
+from tests.examinations import make_examined
+from tests.unit.test_report import EVIL, OPENING, TASKS, Page, written
+
+ASKED = {
+    "slices": ["plan", "age < 40"],
+    "explain": {"local": "shap"},
+    "robustness": {"jitter": 0.05, "missing": 0.05, "unseen_category": True},
+}
+ALWAYS = {"board", "calibration", "power", "slices", "explanations", "robustness", "serving"}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def sections(request, tmp_path_factory):
+    """What every section found, with the task it is about."""
+    folder = tmp_path_factory.mktemp("examined")
+    examined = make_examined(
+        request.param,
+        n_rows=900,
+        champion="linear",
+        refit_seconds=0.01,
+        seconds=0.5,
+        asked=ASKED,
+        folder=folder,
+    )
+    return request.param, examine(examined, folder)
+
+
+def test_every_section_has_a_template_and_its_own_place():
+    for name, section in load_sections().items():
+        assert templates().get_template(f"sections/{name}.html.j2")
+        assert section.title
+    positions = [section.position for section in load_sections().values()]
+    assert len(set(positions)) == len(positions)
+    assert set(load_section_pictures()) <= set(load_sections())
+
+
+@pytest.mark.slow
+def test_a_whole_card_is_valid_by_its_published_schema(sections, tmp_path):
+    task, found = sections
+
+    written(tmp_path, task, sections=found)
+
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert set(card["sections"]) >= ALWAYS - {"board"}
+    validator = jsonschema.Draft202012Validator(card_json_schema())
+    assert [error.message for error in validator.iter_errors(card)] == []
+    assert list(validator.iter_errors({**card, "identity": {}}))
+
+
+@pytest.mark.slow
+def test_a_whole_page_is_small_safe_and_the_same_every_time(sections, tmp_path):
+    task, found = sections
+
+    written(tmp_path / "1" / "churn", task, sections=found)
+    written(tmp_path / "2" / "churn", task, sections=found)
+
+    first = (tmp_path / "1" / "churn" / "report.html").read_bytes()
+    assert first == (tmp_path / "2" / "churn" / "report.html").read_bytes()
+    assert len(first) < 2_000_000
+    page = Page(tmp_path / "1" / "churn" / "report.html")
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "object", "img"})
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert set(found) <= {attributes.get("id") for _, attributes in page.tags}
+
+
+def test_openings_beyond_the_first_are_told_with_their_confidence(tmp_path):
+    opening = OPENING.model_copy(update={"number": 3})
+
+    written(tmp_path, opening=opening)
+
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["opening"]["number"] == 3
+    assert any("has been opened 3 times" in text for text in card["limits"])
+    assert EVIL not in (tmp_path / "report.html").read_text()
+
+
+def test_what_was_measured_is_kept_and_not_measured_again(tmp_path, monkeypatch):
+    examined = make_examined(n_rows=300, seconds=0.2)
+    only = {"serving": load_sections()["serving"]}
+    monkeypatch.setattr("automl_assets.core.judgement.load_sections", lambda: only)
+
+    assert examine(examined, tmp_path) == examine(examined, tmp_path)
