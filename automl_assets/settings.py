@@ -108,8 +108,8 @@ class Settings(BaseSettings):
     )
     user: str = Field(
         default_factory=lambda: _system_user(),
-        min_length=1,
-        max_length=64,
+        # As requests name their owner: nobody is another one by a space or a look-alike letter.
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$",
         description="Who runs a command, as approvals and promotions record it. Default: the "
         "operating system's user.",
     )

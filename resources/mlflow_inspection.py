@@ -32,18 +32,26 @@ def read_record(
     artifacts = run.info.artifact_uri or ""
     source = client.get_model_version_download_uri(version.name, version.version)
     model = _local(source, scratch / "model", tracking_uri)
-    request = _local(f"{artifacts}/{REQUEST_PATH}", scratch / "request", tracking_uri)
-    facts = _local(f"{artifacts}/{FACTS_PATH}", scratch / "facts", tracking_uri)
+    # Asked first: a server says of a file that is gone only that something went wrong.
+    names = {item.path for item in client.list_artifacts(version.mlflow_run_id)}
+
+    def artifact(path: str, folder: str) -> Path | None:
+        if path not in names:
+            return None
+        return _local(f"{artifacts}/{path}", scratch / folder, tracking_uri)
+
+    request, facts = artifact(REQUEST_PATH, "request"), artifact(FACTS_PATH, "facts")
     package = None if model is None else model / PACKAGE_PATH
     return RegistryRecord(
         where=without_passwords(artifacts),
-        report=_local(f"{artifacts}/{REPORT_PATH}", scratch / "report", tracking_uri),
+        report=artifact(REPORT_PATH, "report"),
         model=model,
         package=package if package is not None and package.is_dir() else None,
         request_yaml=None if request is None else request.read_bytes(),
         facts=None if facts is None else facts.read_bytes(),
         tags=dict(run.data.tags),
         metrics=dict(run.data.metrics),
+        params=dict(run.data.params),
         description=held.description or "",
     )
 

@@ -203,7 +203,7 @@ def to_model_version(version: "MlflowVersion", aliases: Mapping[str, str]) -> Mo
         aliases=tuple(sorted(alias for alias, holder in aliases.items() if str(holder) == number)),
         mlflow_run_id=version.run_id or "",
         artifact_sha256=version.tags[ARTIFACT],
-        card_sha256=version.tags["automl.card_sha256"],
+        card_sha256=version.tags.get("automl.card_sha256", ""),
         tags=dict(version.tags),
         semver=version.tags.get(SEMVER, ""),
         semver_reason=version.tags.get(SEMVER_REASON, ""),

@@ -88,6 +88,7 @@ class InMemoryModelRegistry(ModelRegistry):
             facts=given.facts.canonical_json().encode(),
             tags=version.tags,
             metrics=given.metrics,
+            params=given.params,
             description=(given.report / "card.md").read_text(),
         )
 

@@ -13,6 +13,7 @@ import typer
 
 from automl_assets.cli import data as data_commands
 from automl_assets.cli import models as model_commands
+from automl_assets.cli.models import MODELS, PLATFORM, REQUESTS
 from automl_assets.core.errors import AutoMLError, ContractError, RequestError, SearchError
 
 EXIT_BAD_REQUEST, EXIT_NO_MODEL, EXIT_ERROR = 2, 3, 1
@@ -26,13 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(data_commands.app)
+app.add_typer(data_commands.app, rich_help_panel=PLATFORM)
 app.add_typer(model_commands.app)
 
 Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def train(
     data: Annotated[str, typer.Argument(help="A CSV or Parquet file, or a request file (.yaml).")],
     target: Target = None,
@@ -109,7 +110,7 @@ def train(
     train_file(Path(data), options)
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def resume(
     request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
     add_time: Annotated[
@@ -123,7 +124,7 @@ def resume(
     resume_request(request_id, add_time=add_time)
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Request files.")],
 ) -> None:
@@ -144,7 +145,7 @@ def validate(
         raise typer.Exit(EXIT_BAD_REQUEST)
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Request files.")],
 ) -> None:
@@ -154,7 +155,7 @@ def submit(
     submit_files(files)
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def status(
     request_id: Annotated[str | None, typer.Argument(help="One request; all if left out.")] = None,
 ) -> None:
@@ -167,7 +168,7 @@ def status(
         show_one(request_id)
 
 
-@app.command("list")
+@app.command("list", rich_help_panel=REQUESTS)
 def list_requests() -> None:
     """List all requests, the newest first."""
     from automl_assets.cli.requests import show_all
@@ -175,7 +176,7 @@ def list_requests() -> None:
     show_all()
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def predict(
     model: Annotated[
         str, typer.Argument(help="NAME, or NAME@ and a version number, semantic version or alias.")
@@ -194,7 +195,7 @@ def predict(
     predict_file(model, Path(data), output, is_logged=not no_log)
 
 
-@app.command("open")
+@app.command("open", rich_help_panel=REQUESTS)
 def open_report(
     request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
 ) -> None:
@@ -204,7 +205,7 @@ def open_report(
     run(request_id)
 
 
-@app.command()
+@app.command(rich_help_panel=REQUESTS)
 def stale() -> None:
     """List the requests whose data, code or preprocessing moved since they ran."""
     from automl_assets.cli.stale import show_stale
@@ -212,7 +213,7 @@ def stale() -> None:
     show_stale()
 
 
-@app.command()
+@app.command(rich_help_panel=PLATFORM)
 def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the web UI. Default: a free one.")
@@ -224,21 +225,24 @@ def up(
     raise typer.Exit(run(port))
 
 
-@app.command()
+@app.command(rich_help_panel=PLATFORM)
 def schema(
     contract: Annotated[bool, typer.Option("--contract", help="That of data contracts.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="That of model cards.")] = False,
 ) -> None:
-    """Print the JSON Schema of request files, or of data contracts."""
+    """Print the JSON Schema of request files, of data contracts or of model cards."""
     import json
 
-    if contract:
+    if card:
+        from automl_assets.core.report.schema import card_json_schema as make_schema
+    elif contract:
         from automl_assets.core.contract import contract_json_schema as make_schema
     else:
         from automl_assets.core.request import request_json_schema as make_schema
     typer.echo(json.dumps(make_schema(), indent=2))
 
 
-@app.command()
+@app.command(rich_help_panel=PLATFORM)
 def version() -> None:
     """Print the version."""
     from automl_assets import __version__
@@ -264,7 +268,7 @@ def main() -> None:
         typer.echo(f"error    {error}", err=True)
         sys.exit(exit_code(error))
     except SystemExit as leaving:
-        # Typer leaves with 130 after Ctrl-C; our own codes are 0, 1, 2 and 3.
+        # Typer leaves with 130 after Ctrl-C; our own codes are 0 to 5.
         sys.exit(EXIT_ERROR if leaving.code == EXIT_INTERRUPTED else leaving.code)
     except Exception as error:
         cure = storage_problem(error)

@@ -21,6 +21,7 @@ from automl_assets.core.prediction_log import (
     parse_prediction_id,
     read_batch,
 )
+from automl_assets.core.request.text import visible
 from automl_assets.core.values import ModelVersion
 from automl_assets.settings import Settings
 
@@ -146,4 +147,5 @@ def _print_link(link: Link, console: Console) -> None:
 
 
 def _line(label: str, text: str, console: Console, *, style: str = "") -> None:
-    console.print(Text(f"{label:<{_WIDTH}}{text}", style=style), soft_wrap=True)
+    # Reasons, tags and names of files were written by others.
+    console.print(Text(f"{label:<{_WIDTH}}{visible(text)}", style=style), soft_wrap=True)

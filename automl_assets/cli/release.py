@@ -10,6 +10,7 @@ from rich.console import Console
 from automl_assets.cli.execution import build_for_cli
 from automl_assets.core.promotion import Release, ReleaseDesk, approve, promote, roll_back
 from automl_assets.core.release import CHAMPION
+from automl_assets.core.request.text import visible
 from automl_assets.core.values import ModelVersion
 from automl_assets.settings import Settings
 
@@ -106,5 +107,6 @@ def _tell(desk: ReleaseDesk, done: Release, alias: str) -> None:
     if done.event is None:
         typer.echo(f"{alias:8} {_named(done.version)}: was recorded before; the alias is there")
         return
-    typer.echo(f"{alias:8} {_named(done.version)}, by {done.event.by}: {done.event.reason}")
+    reason = visible(done.event.reason)
+    typer.echo(f"{alias:8} {_named(done.version)}, by {done.event.by}: {reason}")
     typer.echo(f"log      event {done.event.number}, sha256 {done.event.sha256[:12]}")

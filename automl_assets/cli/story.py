@@ -1,6 +1,6 @@
 """The end of the story that `automl train` prints."""
 
-from collections import Counter
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +23,8 @@ from automl_assets.settings import Settings
 N_SHOWN = 8
 N_NEAREST = 3
 N_CAUSES = 3
+
+_NUMBER = re.compile(r"[0-9][0-9.,]*")
 
 ROOM_FOR_SIZE, ROOM_FOR_REASONS = 64, 108
 """Columns of the terminal from which a candidate's size, and its reason beside it, are shown."""
@@ -76,17 +78,17 @@ def reasons(candidates: CandidateSet) -> list[tuple[str, str]]:
     ]
     if len(broken) > N_NEAREST:
         lines.append(f"{len(broken) - N_NEAREST} more trials break a limit")
-    causes = Counter(
-        f"{item.state}: {why_not(item, candidates.limits)}"
-        for item in lost
-        if item.state != "complete"
-    )
-    lines += [
-        f"{n_trials} {'trial' if n_trials == 1 else 'trials'} {cause}"
-        for cause, n_trials in causes.most_common(N_CAUSES)
-    ]
-    if len(causes) > N_CAUSES:
-        lines.append(f"and {len(causes) - N_CAUSES} other reasons, in the report")
+    causes: dict[str, list[str]] = {}
+    for item in lost:
+        if item.state != "complete":
+            cause = f"{item.state}: {why_not(item, candidates.limits)}"
+            # Reasons that differ in their numbers only are one reason.
+            causes.setdefault(_NUMBER.sub("0", cause), []).append(cause)
+    for told in sorted(causes.values(), key=len, reverse=True)[:N_CAUSES]:
+        others = "" if len(set(told)) == 1 else ", and the like"
+        lines.append(f"{len(told)} {'trial' if len(told) == 1 else 'trials'} {told[0]}{others}")
+    if (n_more := len(causes) - N_CAUSES) > 0:
+        lines.append(f"and {n_more} other {'reason' if n_more == 1 else 'reasons'}, in the report")
     return [("why not", line) for line in lines]
 
 
@@ -172,7 +174,8 @@ def print_result(settings: Settings, request_id: str, console: Console) -> None:
     lines = [
         (
             "model",
-            f"{model.name} version {model.version} ({', '.join(model.aliases)}), "
+            f"{model.name} {model.semver}, version {model.version} "
+            f"({', '.join(model.aliases) or 'waits for approval'}), "
             f"{candidates.model_family}",
         ),
         (
@@ -182,6 +185,10 @@ def print_result(settings: Settings, request_id: str, console: Console) -> None:
         ),
         ("report", str(shown(settings.reports_folder / report.folder / "report.html"))),
         ("request", str(shown(settings.requests_folder / request_id / "request.yaml"))),
-        ("next", f"automl open {request_id} | automl predict {model.name} new.csv | automl up"),
+        (
+            "next",
+            f"automl open {request_id} | automl predict {model.name} new.csv | "
+            f"automl audit {model.name}",
+        ),
     ]
     print_lines(lines, console)

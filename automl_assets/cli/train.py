@@ -1,6 +1,5 @@
 """`automl train` and `automl resume`: the platform's own job, run in this process."""
 
-import getpass
 import json
 import re
 from dataclasses import dataclass
@@ -57,15 +56,6 @@ class TrainOptions:
 def _slug(text: str, fallback: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
     return slug or fallback
-
-
-def _user() -> str:
-    try:
-        user = getpass.getuser()
-    except OSError:
-        # A container may run as a user id without a name.
-        user = "unknown"
-    return re.sub(r"[^A-Za-z0-9_.@-]", "-", user).lstrip("_.@-")[:64] or "unknown"
 
 
 def _present(**values: Any) -> dict[str, Any]:
@@ -137,7 +127,7 @@ def request_for(
         "apiVersion": "automl/v1",
         "kind": "TrainingRequest",
         "name": options.name or _slug(data.stem, "model"),
-        "owner": options.owner or _user(),
+        "owner": options.owner or Settings().user,
         "data": _present(
             path=_located(data, settings),
             sha256=sha256,

@@ -45,10 +45,19 @@ def read_inventory(content: bytes) -> dict[str, str]:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a folder as it is now, but of the inventory itself."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    named = ((path.relative_to(folder).as_posix(), path) for path in found)
-    return {name: sha256_file(path) for name, path in named if name != INVENTORY}
+    """Return the SHA-256 of each file of a folder as it is now, but of the inventory itself.
+
+    A link is no file of the folder, whatever it leads to: its digest is that of the words
+    `link to` and its target, which no file that was written by us has.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = hashlib.sha256(f"link to {path.readlink()}".encode()).hexdigest()
+        elif path.is_file() and name != INVENTORY:
+            found[name] = sha256_file(path)
+    return found
 
 
 def write_inventory(folder: Path) -> str:

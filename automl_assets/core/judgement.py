@@ -1,6 +1,7 @@
 """From a search's winner to its report: predict the analysis part, judge, examine, write."""
 
 import json
+import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import polars as pl
 
 from automl_assets.core.code_version import code_version
 from automl_assets.core.comparing.incumbent import Incumbent
+from automl_assets.core.errors import AutoMLError, SnapshotError
 from automl_assets.core.evaluation.clusters import clusters_of
-from automl_assets.core.evaluation.examination import Examined, Refitter
+from automl_assets.core.evaluation.examination import Examined, Refitter, Section
 from automl_assets.core.evaluation.judge import JudgeInput, judge
 from automl_assets.core.evaluation.openings import open_analysis
 from automl_assets.core.evaluation.result import Evaluation
@@ -46,6 +48,8 @@ UNLIMITED_SECONDS = 10.0
 PREDICTIONS = "analysis_predictions.parquet"
 MEASURED = "measured"
 """Folder of what was measured: made once for a model, so that a report can be made again."""
+
+_logger = logging.getLogger("automl.judgement")
 
 _LIBRARIES = (
     *("automl-assets", "catboost", "lightgbm", "numpy", "optuna", "polars", "scikit-learn"),
@@ -129,7 +133,8 @@ def judge_winner(
         champion=incumbent and incumbent.as_rival(rows.frame, split, store),
     )
     evaluation = _judged(examined, analysis, reader)
-    sections = examine(examined, places.folder)
+    failed: dict[str, str] = {}
+    sections = examine(examined, places.folder, failed=failed)
     _write_predictions(places.folder / PREDICTIONS, analysis, predictor)
     for name in (PLAN_FILE, LEDGER_FILE):
         publish_bytes(places.folder / name, (places.study / name).read_bytes())
@@ -141,6 +146,7 @@ def judge_winner(
         candidates=candidates,
         evaluation=evaluation,
         sections=sections,
+        failed=failed,
         opening=opening,
         environment=environment(),
     )
@@ -181,31 +187,62 @@ def _judged(examined: Examined, analysis: PredictedPart, reader: PartReader) -> 
     )
 
 
-def examine(examined: Examined, folder: Path) -> dict[str, Value]:
+def examine(
+    examined: Examined, folder: Path, *, failed: dict[str, str] | None = None
+) -> dict[str, Value]:
     """Return what each section found, in the order of the report.
 
     Args:
         folder: What was measured for this model before is found there, and kept there.
+        failed: Gets the reason why a section failed, by its name, and the others go on: a
+            search of hours is not lost to one of them. None: its error is raised.
+
+    Raises:
+        SnapshotError: The package or the data changed since they were written.
     """
     found: dict[str, Value] = {}
     for name, section in load_sections().items():
         kept = folder / MEASURED / f"{name}.json"
-        if section.is_measured and kept.exists():
-            told = json.loads(kept.read_bytes())
-            if told["model"] == examined.candidates.artifact_sha256:
-                found[name] = section.result.model_validate(told["result"])
-                continue
-        result = section.examine(examined)
-        if result is None:
-            continue
-        found[name] = result
-        if section.is_measured:
-            told = {
-                "model": examined.candidates.artifact_sha256,
-                "result": result.model_dump(mode="json"),
-            }
-            publish_bytes(kept, json.dumps(told, sort_keys=True).encode())
+        try:
+            result = _found(examined, section, kept)
+        except SnapshotError:
+            raise
+        except Exception as error:
+            if failed is None:
+                raise
+            _logger.exception("Section %r of the evaluation failed.", name)
+            failed[name] = _reason(error)
+        else:
+            if result is not None:
+                found[name] = result
     return found
+
+
+def _found(examined: Examined, section: Section, kept: Path) -> Value | None:
+    """Return what a section finds, or what it once measured."""
+    if section.is_measured and kept.exists():
+        told = json.loads(kept.read_bytes())
+        if told["model"] == examined.candidates.artifact_sha256:
+            return section.result.model_validate(told["result"])
+    result = section.examine(examined)
+    if result is None:
+        return None
+    # What cannot be told has failed, too, and must show here.
+    section.sentences(result)
+    section.limits(result)
+    if section.is_measured:
+        told = {
+            "model": examined.candidates.artifact_sha256,
+            "result": result.model_dump(mode="json"),
+        }
+        publish_bytes(kept, json.dumps(told, sort_keys=True).encode())
+    return result
+
+
+def _reason(error: Exception) -> str:
+    """Return why a section failed; messages that are not ours may hold values of rows."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, AutoMLError) else name
 
 
 def _write_predictions(file: Path, part: PredictedPart, predictor: Predictor) -> None:

@@ -434,6 +434,7 @@ class RegistryRecord:
         facts: What the semantic version was decided by; None where it is gone.
         tags: Of the training run, which has those of the version, too.
         metrics: Of the training run.
+        params: Of the training run.
         description: Of the version.
     """
 
@@ -445,6 +446,7 @@ class RegistryRecord:
     facts: bytes | None
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
+    params: Mapping[str, str]
     description: str
 
 

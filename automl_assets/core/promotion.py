@@ -28,7 +28,11 @@ from automl_assets.core.release import (
     champions,
     replaced_champion,
 )
+from automl_assets.core.request.text import shown, visible
 from automl_assets.core.values import ModelVersion
+
+MAX_TEXT = 1_024
+"""Characters of a reason or a comment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +195,11 @@ def approve(
         The event, and what is still missing.
 
     Raises:
-        RequestError: It is not theirs to approve, or the digest is another one.
+        RequestError: It is not theirs to approve, the digest is another one, or the comment is
+            no line.
         SnapshotError: The report is not what was registered.
     """
+    _require_line(comment)
     events = desk.history(version.name)
     with desk.registry.inspect(version) as record:
         policy = policy_of(registered_card(record, version, events))
@@ -210,6 +216,17 @@ def _require_reason(reason: str) -> None:
         raise RequestError(
             "Who moves an alias says why, but found no reason. It is kept with the model: "
             "add --reason 'why'."
+        )
+    _require_line(reason)
+
+
+def _require_line(text: str) -> None:
+    """Check what is kept for ever, and shown to everybody."""
+    if len(text) > MAX_TEXT or text != visible(text):
+        raise RequestError(
+            f"A reason or a comment is one line of up to {MAX_TEXT:,} characters without control "
+            f"characters, but found {len(text):,} characters, {shown(text)}. Say it shorter, and "
+            "put the rest where people can look it up."
         )
 
 

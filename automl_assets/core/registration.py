@@ -47,6 +47,17 @@ def _member_params(candidates: CandidateSet) -> dict[str, str]:
     }
 
 
+def registered_params(candidates: CandidateSet) -> dict[str, str]:
+    """Return what the registry shows of how a model was made."""
+    return {
+        "family": candidates.model_family,
+        "metric": candidates.metric,
+        "trials": str(len(candidates.leaderboard)),
+        "seed": str(candidates.seed),
+        **_member_params(candidates),
+    }
+
+
 def version_facts(
     predictor: Predictor, snapshot: DataSnapshot, candidates: CandidateSet
 ) -> VersionFacts:
@@ -165,13 +176,7 @@ def make_registration(
         input_example=_without_persons(example, snapshot),
         data_uri=snapshot.uri,
         data_sha256=snapshot.content_sha256,
-        params={
-            "family": candidates.model_family,
-            "metric": candidates.metric,
-            "trials": str(len(candidates.leaderboard)),
-            "seed": str(candidates.seed),
-            **_member_params(candidates),
-        },
+        params=registered_params(candidates),
         metrics={item.metric: item.value for item in report.metrics},
         tags={
             **_tags(request, split, candidates, report, origin),

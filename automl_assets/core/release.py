@@ -79,7 +79,8 @@ def champions(events: Iterable[ReleaseEvent]) -> list[str]:
     """Return the versions that a rollback could go through, the champion last.
 
     A promotion adds one and a rollback takes the last one away: two rollbacks go
-    two champions back, and not there and back again.
+    two champions back, and not there and back again. Two that were asked for at the
+    same moment name the same version to restore, and go back to that one.
     """
     versions: list[str] = []
     for event in events:
@@ -87,9 +88,31 @@ def champions(events: Iterable[ReleaseEvent]) -> list[str]:
             continue
         if event.kind == "promoted" and versions[-1:] != [event.version]:
             versions.append(event.version)
-        elif event.kind == "rolled_back" and versions:
-            versions.pop()
+        elif event.kind == "rolled_back" and event.version in versions:
+            while versions[-1] != event.version:
+                versions.pop()
     return versions
+
+
+def aliases_of(events: Iterable[ReleaseEvent]) -> dict[str, str]:
+    """Return which version has which alias, by the log alone."""
+    found: dict[str, str] = {}
+    seen: list[ReleaseEvent] = []
+    for event in events:
+        seen.append(event)
+        holder = found.get(CHALLENGER)
+        if event.alias == CHALLENGER:
+            is_newer = holder is None or int(holder) < int(event.version)
+            if event.kind == "promoted" or is_newer:
+                found[CHALLENGER] = event.version
+        elif event.alias == CHAMPION and event.kind == "promoted" and holder == event.version:
+            del found[CHALLENGER]
+    before = replaced_champion(seen)
+    return {
+        **found,
+        **{CHAMPION: version for version in champions(seen)[-1:]},
+        **({} if before is None else {ARCHIVED: before}),
+    }
 
 
 def replaced_champion(events: Iterable[ReleaseEvent]) -> str | None:

@@ -435,6 +435,7 @@ class OneVersionRegistry(InMemoryModelRegistry):
             facts=None,
             tags={},
             metrics={},
+            params={},
             description="",
         )
 

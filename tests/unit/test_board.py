@@ -423,7 +423,7 @@ def test_the_winner_is_in_the_table_whatever_its_place() -> None:
 def test_the_picture_has_one_dot_for_each_entry() -> None:
     leaderboard = found()
 
-    (figure,) = draw_pictures(PICTURES.pictures(leaderboard))
+    (figure,) = draw_pictures("board", PICTURES.pictures(leaderboard))
 
     assert all(f"{item.number} {item.family}" in figure.svg for item in leaderboard.entries)
     assert "1,200 rows" in figure.caption

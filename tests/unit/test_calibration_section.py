@@ -57,7 +57,7 @@ def rendered(section, pictures, result):
         title=section.SECTION.title,
         section=json.loads(result.model_dump_json()),
         card={},
-        figures=draw_pictures(pictures.PICTURES.pictures(result)),
+        figures=draw_pictures(section.SECTION.name, pictures.PICTURES.pictures(result)),
     )
 
 

@@ -22,7 +22,7 @@ from automl_assets.core.evaluation.intervals import (
     mean_interval,
     share_interval,
 )
-from automl_assets.core.evaluation.resampling import bootstrap_interval
+from automl_assets.core.evaluation.resampling import bootstrap_interval, student
 from automl_assets.core.metrics import load_metrics
 
 METRICS = load_metrics()
@@ -202,3 +202,16 @@ def test_rows_that_are_all_alike_count_once_for_each_cluster():
 
     assert (round(low, 3), high) == (0.722, 1.0)
     assert method == "Wilson, 1,000 rows in 10 groups, worth 10 rows"
+
+
+def test_an_interval_from_few_clusters_is_wider_than_their_resamples_spread():
+    groups = np.repeat(np.arange(3), 60)
+    values = np.array([1.0, 2.0, 3.0])[groups]
+
+    found = bootstrap_interval(
+        lambda rows: float(values[rows].mean()), 180, seed=0, confidence=0.95, groups=groups
+    )
+
+    half = student(0.95, 2) / 3**0.5
+    assert "200 resamples of 3 of 3 groups" in found.method
+    assert found[:2] == pytest.approx((2 - half, 2 + half), abs=0.15 * half)

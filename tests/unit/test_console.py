@@ -172,6 +172,19 @@ def test_the_story_says_why_trials_could_not_win_and_what_the_model_is() -> None
     assert "left out knn: It cannot honour model.monotonic." in text
 
 
+def test_reasons_that_differ_in_numbers_only_are_told_once() -> None:
+    found = candidate_set(40).leaderboard
+    late = [
+        found[-1].model_copy(update={"number": 90 + n, "reason": f"it would take about {n}.5 s"})
+        for n in range(3)
+    ]
+
+    text = story(120, leaderboard=(*found[:8], *late))
+
+    assert "3 trials failed: it would take about 0.5 s, and the like" in text
+    assert text.count("it would take about") == 1
+
+
 def test_a_reason_with_brackets_is_text() -> None:
     failed = candidate_set(40).leaderboard[-1].model_copy(update={"reason": "[bold]oops[/x]"})
 

@@ -11,6 +11,7 @@ from automl_assets.core.evaluation.confusion import decided
 from automl_assets.core.evaluation.importance import permutation_importance
 from automl_assets.core.evaluation.intervals import delong_interval, estimate, wilson_interval
 from automl_assets.core.evaluation.judge import OF_DECISIONS, JudgeInput, judge
+from automl_assets.core.evaluation.resampling import student
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.package import PackageManifest
 from automl_assets.core.predictor import Predictor
@@ -462,6 +463,31 @@ def test_few_resamples_beyond_an_end_make_way_for_the_standard_error():
     found = estimate(METRICS["f1"], *binary(), seed=0, confidence=0.99)
 
     assert found.method == "bootstrap (standard error), 200 resamples of 200 rows, seed 0"
+
+
+@pytest.mark.parametrize("n_rows", [300, 6_000])
+def test_resamples_that_do_not_reach_far_enough_do_not_cut_an_interval_off(n_rows):
+    y, prediction = regression(n_rows=n_rows)
+    usual, sure = (
+        estimate(METRICS["rmse"], y, prediction, seed=0, confidence=confidence)
+        for confidence in (0.985, 0.9999)
+    )
+
+    wider = (sure.high - sure.low) / (usual.high - usual.low)
+    assert wider == pytest.approx(student(0.9999, 199) / student(0.985, 199))
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_no_end_is_a_value_that_the_metric_cannot_have(name, task):
+    y, prediction = DATA[task](n_rows=40)
+    lowest, highest = METRICS[name].range
+    of_gain = METRICS[name].gain_range
+
+    found = estimate(METRICS[name], y, prediction, seed=0, confidence=1 - 1e-9)
+    gain = compare(METRICS[name], y, prediction, prediction[::-1], seed=0, confidence=1 - 1e-9)
+
+    assert lowest <= found.low <= found.high <= highest
+    assert of_gain[0] <= gain.low <= gain.high <= of_gain[1]
 
 
 def shown_or_told(find):

@@ -559,7 +559,7 @@ def test_pictures_are_drawn_on_one_scale_and_say_how_many_rows(winners, task) ->
     found = explained(asking(winners[task]))
     pictures = PICTURES.pictures(found)
 
-    figures = draw_pictures(pictures)
+    figures = draw_pictures("explanations", pictures)
 
     assert [item.title for item in figures] == [item.column for item in found.dependence]
     assert all("mean of 200 rows" in item.caption for item in figures)

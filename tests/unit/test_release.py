@@ -1,6 +1,8 @@
 """Promotion, rollback and approval: what is refused, what is kept, and what a kill leaves."""
 
+import contextlib
 import json
+import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,7 +20,13 @@ from automl_assets.cli import app
 from automl_assets.core.errors import RequestError, SnapshotError
 from automl_assets.core.probe import PROBE_PREDICTIONS, predictions_sha256, read_probe, write_probe
 from automl_assets.core.promotion import approve, promote, roll_back
-from automl_assets.core.release import ReleaseEvent, broken_link, champions, replaced_champion
+from automl_assets.core.release import (
+    ReleaseEvent,
+    aliases_of,
+    broken_link,
+    champions,
+    replaced_champion,
+)
 from automl_assets.core.values import ModelVersion
 from automl_assets.settings import Settings
 from tests.fakes import InMemoryModelRegistry
@@ -57,6 +65,29 @@ def test_rollbacks_go_back_and_not_to_and_fro() -> None:
     assert champions([*history, *moved(("rolled_back", "1"))]) == ["1"]
     assert champions([*history, *moved(("promoted", "4"))]) == ["1", "2", "4"]
     assert replaced_champion(history) == "3"
+
+
+def test_two_rollbacks_at_the_same_moment_go_back_to_the_version_that_both_name() -> None:
+    history = moved(("promoted", "1"), ("promoted", "2"), ("promoted", "3"))
+
+    both = [*history, *moved(("rolled_back", "2"), ("rolled_back", "2"))]
+
+    assert champions(both) == ["1", "2"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_log_alone_tells_which_version_has_which_alias(made: Releases, seed: int) -> None:
+    versions = [made.register(number) for number in (1, 2, 3)]
+    rng = random.Random(seed)
+
+    for _ in range(10):
+        with contextlib.suppress(RequestError):  # no champion before, or it cannot challenge itself
+            if rng.random() < 0.3:
+                roll_back(made.desk(), "churn", reason="complaints")
+            else:
+                alias = rng.choice(["champion", "challenger"])
+                promote(made.desk(), rng.choice(versions), alias, reason="better")
+        assert aliases_of(made.log.events("churn")) == made.aliases()
 
 
 @pytest.mark.parametrize("position", range(4))

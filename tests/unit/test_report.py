@@ -45,7 +45,7 @@ def predictions(task, classes):
     return y, p / p.sum(axis=1, keepdims=True)
 
 
-def evaluated(task, classes):
+def evaluated(task, classes, threshold=None):
     y, prediction = predictions(task, classes)
     return judge(
         JudgeInput(
@@ -56,6 +56,7 @@ def evaluated(task, classes):
             y_train=y,
             metric=METRIC[task],
             report=(METRIC[task],),
+            threshold=threshold,
         )
     )
 
@@ -153,6 +154,8 @@ def written(
     features=("age", EVIL),
     sections=None,
     opening=None,
+    threshold=None,
+    failed=None,
 ):
     classes = classes or {"binary": ("no", EVIL), "multiclass": ("a", EVIL, "c")}.get(task, ())
     return write_report(
@@ -161,9 +164,10 @@ def written(
         snapshot=snapshot_of(task, classes, features),
         split=split_of(features),
         candidates=candidates_of(task),
-        evaluation=evaluated(task, classes),
+        evaluation=evaluated(task, classes, threshold),
         sections=sections or {},
         opening=opening or OPENING,
+        failed=failed or {},
         environment={"code": "0a1b", "python": "3.11"},
     )
 
@@ -382,3 +386,12 @@ def test_a_report_replaces_an_earlier_one(tmp_path):
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     assert report.card_sha256 in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(None, "finds most probable"), (0.7, "of 0.7 on")])
+def test_the_confusion_matrix_says_how_classes_are_decided_on(tmp_path, threshold, told):
+    written(tmp_path, threshold=threshold)
+
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    caption = page[page.index("Columns: the class that the model") :][:300]
+    assert told in caption

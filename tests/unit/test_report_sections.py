@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import jsonschema
 import pytest
 
+from automl_assets.core.errors import SearchError, SnapshotError
 from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.judgement import examine
 from automl_assets.core.report.render import templates
@@ -97,3 +99,48 @@ def test_what_was_measured_is_kept_and_not_measured_again(tmp_path, monkeypatch)
     monkeypatch.setattr("automl_assets.core.judgement.load_sections", lambda: only)
 
     assert examine(examined, tmp_path) == examine(examined, tmp_path)
+
+
+def breaks(error):
+    def examine(examined):
+        raise error
+
+    return replace(load_sections()["robustness"], examine=examine)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("row 7 holds Jane Doe"), "ValueError"),
+        (SearchError("A process did not end. Run it again."), "SearchError: A process did not end"),
+    ],
+)
+def test_a_section_that_fails_is_told_and_loses_nothing_else(
+    tmp_path, monkeypatch, caplog, error, reason
+):
+    examined = make_examined(n_rows=300)
+    some = {"power": load_sections()["power"], "robustness": breaks(error)}
+    monkeypatch.setattr("automl_assets.core.judgement.load_sections", lambda: some)
+    failed = {}
+
+    found = examine(examined, tmp_path, failed=failed)
+    written(tmp_path / "report", sections=found, failed=failed)
+
+    card = json.loads((tmp_path / "report" / "card.json").read_text())
+    assert set(card["sections"]) == {"power"}
+    assert card["limits"][0].startswith(
+        f"Section 'Robustness' is missing, because it failed: {reason}"
+    )
+    assert not any("robustness" in text for text in card["limits"][1:])
+    assert "Jane Doe" not in str(card)
+    assert str(error) in caplog.text
+    with pytest.raises(type(error)):
+        examine(examined, tmp_path)
+
+
+def test_a_package_that_changed_is_no_failed_section(tmp_path, monkeypatch):
+    broken = {"robustness": breaks(SnapshotError("The package changed."))}
+    monkeypatch.setattr("automl_assets.core.judgement.load_sections", lambda: broken)
+
+    with pytest.raises(SnapshotError):
+        examine(make_examined(n_rows=300), tmp_path, failed={})

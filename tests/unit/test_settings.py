@@ -91,3 +91,10 @@ def test_one_variable_of_lakefs_is_enough_to_mean_lakefs(
 
     monkeypatch.setenv(f"AUTOML_LAKEFS_{name}", "x")
     assert Settings().uses_lakefs
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_documented(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+
+    assert f"`AUTOML_{name.upper()}`" in text

@@ -9,6 +9,8 @@ from automl_assets.core.errors import SnapshotError
 from automl_assets.core.files import sha256_file
 from automl_assets.core.inventory import INVENTORY, folder_digests, read_inventory
 from automl_assets.core.package import MANIFEST
+from automl_assets.core.registration import registered_params
+from automl_assets.core.reproduction.records import recorded_candidates
 
 REPORT_TAG, MODEL_TAG = "automl.report_sha256", "automl.model_files_sha256"
 """Tags with the digests of the inventories of the report's and the model's files."""
@@ -27,6 +29,9 @@ LINEAGE: Mapping[str, tuple[str, ...]] = {
     "split_commit": ("split", "commit_id"),
 }
 """Tags of a version, and where the card says the same."""
+
+KEPT_TAGS = ("approval", "automl.card_sha256", "automl.facts_sha256", "probe_sha256", "verdict")
+"""More tags of a version that its training run has, too, where there are such."""
 
 _DESCRIPTION_LENGTH = 5_000
 
@@ -51,12 +56,21 @@ def version_link(evidence: Evidence) -> Link:
             expected=expected,
             found=None if facts is None else sha256(facts),
         )
-    run_tags = evidence.record.tags
-    for tag, value in sorted(version.tags.items()):
-        if tag in LINEAGE or tag.startswith("env.") or tag == REPORT_TAG:
-            where = f"tag of the training run {version.mlflow_run_id}"
-            link.record(f"run tag {tag}", where, expected=value, found=run_tags.get(tag))
+    _compare_run_tags(link, evidence)
     return link.build()
+
+
+def _compare_run_tags(link: LinkBuilder, evidence: Evidence) -> None:
+    """Compare the tags that the training run and the version were given with the same value.
+
+    Tags that people added later to one of the two say nothing of how the version was made.
+    """
+    run_tags, tags = evidence.record.tags, evidence.version.tags
+    given = {tag for tag in (*tags, *run_tags) if tag in LINEAGE or tag.startswith("env.")}
+    given |= {tag for tag in (*KEPT_TAGS, REPORT_TAG) if tag in tags or tag in run_tags}
+    where = f"tag of the training run {evidence.version.mlflow_run_id}"
+    for tag in sorted(given | (tags.keys() & run_tags.keys())):
+        link.record(f"run tag {tag}", where, expected=tags.get(tag, ""), found=run_tags.get(tag))
 
 
 def report_link(evidence: Evidence) -> Link:
@@ -72,6 +86,7 @@ def report_link(evidence: Evidence) -> Link:
     link.digest(CARD, str(file), expected=expected, found=digest_of(file))
     check_folder(link, report, evidence.tag(REPORT_TAG), skip={CARD}, tag=REPORT_TAG)
     _compare_metrics(link, evidence)
+    _compare_params(link, evidence)
     _compare_description(link, evidence, report)
     return link.build()
 
@@ -83,6 +98,18 @@ def _compare_metrics(link: LinkBuilder, evidence: Evidence) -> None:
             name = item["metric"]
             found = evidence.record.metrics.get(name)
             link.record(f"metric {name}", where, expected=item["value"], found=found)
+
+
+def _compare_params(link: LinkBuilder, evidence: Evidence) -> None:
+    """The registry shows people how the model was made."""
+    try:
+        told = registered_params(recorded_candidates(evidence.told("search")))
+    except (KeyError, TypeError, ValueError):
+        return  # The card is not what was registered; its digest says so.
+    where = f"params of the training run {evidence.version.mlflow_run_id}"
+    for name, value in told.items():
+        found = evidence.record.params.get(name)
+        link.record(f"param {name}", where, expected=value, found=found)
 
 
 def _compare_description(link: LinkBuilder, evidence: Evidence, report: Path) -> None:
@@ -114,12 +141,23 @@ def model_link(evidence: Evidence) -> Link:
     if isinstance(files, dict):
         compare_files(link, package, files, skip={MANIFEST})
         link.fact("files", len(files))
-    if evidence.record.model is not None:
-        inside = {path.relative_to(evidence.record.model).as_posix() for path in package.rglob("*")}
-        check_folder(
-            link, evidence.record.model, evidence.tag(MODEL_TAG), skip=inside, tag=MODEL_TAG
-        )
+    model = evidence.record.model
+    if model is not None:
+        inside = {path.relative_to(model).as_posix() for path in package.rglob("*")}
+        skip = inside | _mark_of_mlflow(model, evidence)
+        check_folder(link, model, evidence.tag(MODEL_TAG), skip=skip, tag=MODEL_TAG)
     return link.build()
+
+
+def _mark_of_mlflow(model: Path, evidence: Evidence) -> set[str]:
+    """Return the file that MLflow adds to a version that is loaded where it is, if it is as such.
+
+    It names the version, and nothing else.
+    """
+    file, version = model / "registered_model_meta", evidence.version
+    text = f"model_name: {version.name}\nmodel_version: '{version.version}'\n"
+    is_mark = file.is_file() and not file.is_symlink() and file.read_bytes() == text.encode()
+    return {file.name} if is_mark else set()
 
 
 def check_folder(

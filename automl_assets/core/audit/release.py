@@ -1,12 +1,14 @@
 """The links about what became of the version: approvals, and what came before it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from automl_assets.core.approval import ApprovalPolicy, is_owner, missing_approvals, policy_of
 from automl_assets.core.audit.evidence import CARD, Evidence, dig
 from automl_assets.core.audit.registered import digest_of
 from automl_assets.core.audit.result import Link, LinkBuilder
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.release import ReleaseEvent
+from automl_assets.core.release import ARCHIVED, CHALLENGER, CHAMPION, ReleaseEvent, aliases_of
 
 
 def approvals_link(evidence: Evidence) -> Link:
@@ -25,18 +27,22 @@ def approvals_link(evidence: Evidence) -> Link:
     if not ours:
         link.note("The release log holds no event of this version.")
     _check_events(link, evidence, ours, where)
+    _check_approvals(link, evidence, events, where)
+    _check_aliases(link, evidence, events)
     return link.build()
 
 
 def _check_chain(link: LinkBuilder, events: Sequence[ReleaseEvent], where: str) -> None:
     """Check for each event that it names the digest of the one before it."""
-    previous = ""
-    for number, event in enumerate(events, start=1):
-        place = f"{where}, event {number}"
-        link.record("number of the event", place, expected=number, found=event.number)
-        if number > 1:
+    number, previous = 0, ""
+    for event in events:
+        place = f"{where}, event {event.number}"
+        what = "number of the event"
+        # From the one before it: an event that is gone is told once, and not for all that follow.
+        link.record(what, place, expected=number + 1, found=event.number)
+        if event.number > 1:
             link.digest("event before", place, expected=event.previous_sha256, found=previous)
-        previous = event.sha256
+        number, previous = event.number, event.sha256
 
 
 def _check_events(
@@ -47,17 +53,73 @@ def _check_events(
     card = None if report is None else digest_of(report / CARD)
     for event in ours:
         link.fact(event.kind.replace("_", " "), _told(event))
+        if event.kind == "registered":
+            place = f"tag of {event.name} {event.version} in the registry"
+            version = evidence.version
+            link.record("tag semver", place, expected=event.semver, found=version.semver)
+            reason = version.semver_reason
+            link.record("tag semver_reason", place, expected=event.reason, found=reason)
         if event.kind in ("registered", "approved", "promoted") and event.card_sha256:
             what = f"card that was {event.kind}"
             place = f"{where}, event {event.number}"
             link.digest(what, place, expected=event.card_sha256, found=card)
-        if event.kind == "approved" and event.by == evidence.tag("automl.owner"):
-            link.fail(
-                "approval",
-                f"{where}, event {event.number}",
-                outcome="altered",
-                expected="somebody else than the owner",
-                found=event.by,
+
+
+def _check_approvals(
+    link: LinkBuilder, evidence: Evidence, events: Sequence[ReleaseEvent], where: str
+) -> None:
+    """Check that nobody approved a model of their own, and that no promotion lacked an approval."""
+    policy = _policy(evidence)
+    if policy is None:
+        return
+    for position, event in enumerate(events):
+        if event.version != evidence.version.version:
+            continue
+        place = f"{where}, event {event.number}"
+        if event.kind == "approved" and is_owner(event.by, policy):
+            expected = "somebody else than the owner"
+            link.fail("approval", place, outcome="altered", expected=expected, found=event.by)
+        if event.kind == "promoted" and policy.gates(event.alias):
+            lacking = _lacking(policy, events[:position], evidence, event)
+            link.record("approvals that were missing", place, expected="none", found=lacking)
+
+
+def _policy(evidence: Evidence) -> ApprovalPolicy | None:
+    """Return what the card asks for; None where the card, whose digest is checked, does not say."""
+    try:
+        return policy_of(evidence.card)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _lacking(
+    policy: ApprovalPolicy, before: Sequence[ReleaseEvent], evidence: Evidence, event: ReleaseEvent
+) -> str:
+    try:
+        now = datetime.fromisoformat(event.at)
+        missing = missing_approvals(policy, before, evidence.version, now=now)
+    except (TypeError, ValueError):
+        return f"not known: {event.at!r} is no time"
+    return "; ".join(missing) or "none"
+
+
+def _check_aliases(link: LinkBuilder, evidence: Evidence, events: Sequence[ReleaseEvent]) -> None:
+    """Check that the version has the aliases that the log gave it, and no other of ours.
+
+    A model that was registered before there was a log has aliases that no event gave.
+    """
+    version, by_log = evidence.version, aliases_of(events)
+    for alias in (CHAMPION, CHALLENGER, ARCHIVED):
+        told, is_here = by_log.get(alias), alias in version.aliases
+        if told is None and alias == CHALLENGER and is_here:
+            link.note("No event of the release log tells how it became challenger.")
+        elif is_here or told == version.version:
+            holders = (item.version for item in evidence.versions if alias in item.aliases)
+            link.record(
+                f"alias {alias}",
+                f"alias of {version.name} in the registry",
+                expected=f"version {told}" if told else "no version",
+                found=next((f"version {number}" for number in holders), "no version"),
             )
 
 

@@ -94,6 +94,7 @@ def compare(
             confidence=confidence,
             n_rarest=rarest_class_rows(y_true, prediction),
             groups=groups,
+            bounds=metric.gain_range,
         )
     low, high, method = interval
     return Difference(

@@ -87,6 +87,7 @@ def _interval(
             confidence=confidence,
             n_rarest=rarest_class_rows(y_true, prediction),
             groups=groups,
+            bounds=metric.range,
         )
     if groups is not None and metric.counted is not None:
         groups = groups[metric.counted(y_true, prediction)]

@@ -105,13 +105,11 @@ def judge(judged: JudgeInput) -> Evaluation:
 
 def _design_effect(judged: JudgeInput) -> float | None:
     """Return the design effect of the mean log loss, or of the mean squared error."""
-    name = "log_loss" if judged.classes else "squared"
     if judged.groups is None:
         return None
-    if name == "squared":
-        return design_effect((judged.y_true - judged.prediction) ** 2, judged.groups)
     row_losses = load_metrics()["log_loss"].row_losses
-    assert row_losses is not None
+    if not judged.classes or row_losses is None:
+        return design_effect((judged.y_true - judged.prediction) ** 2, judged.groups)
     return design_effect(row_losses(judged.y_true, judged.prediction), judged.groups)
 
 

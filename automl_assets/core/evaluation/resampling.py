@@ -42,6 +42,9 @@ JACKKNIFE_ROWS = 1_000_000
 _NO_SKEW = 1e-6
 """Below, the transformation changes nothing but digits."""
 
+ANYWHERE = (float("-inf"), float("inf"))
+"""Bounds of a statistic that has none."""
+
 Statistic = Callable[["np.ndarray"], float]
 """Takes row positions, repeats allowed; raises `ContractError` where it is undefined."""
 
@@ -62,6 +65,7 @@ def bootstrap_interval(
     confidence: float,
     n_rarest: int | None = None,
     groups: "np.ndarray | None" = None,
+    bounds: tuple[float, float] = ANYWHERE,
 ) -> Interval:
     """Return an interval for `statistic` of all rows.
 
@@ -84,6 +88,7 @@ def bootstrap_interval(
         confidence: Share of intervals made like this that hold the truth.
         n_rarest: Rows of the rarest class; None where there are no classes.
         groups: Cluster of each row, `(n_rows,)`; None: rows are independent.
+        bounds: Least and greatest value that the statistic can have.
 
     Raises:
         ContractError: `statistic` is undefined for more than half of the resamples, or all
@@ -101,12 +106,13 @@ def bootstrap_interval(
         'bootstrap (BCa), 1,000 resamples, seed 0'
     """
     if groups is not None:
-        return _clustered_interval(statistic, dense_codes(groups), seed, confidence, n_rarest)
+        codes = dense_codes(groups)
+        return _within(bounds, _clustered_interval(statistic, codes, seed, confidence, n_rarest))
     alpha = (1 - confidence) / 2
     few_beyond = alpha * N_RESAMPLES < RESAMPLES_BEYOND - 1e-9
     if n_rows > FULL_BOOTSTRAP_ROWS or few_beyond:
         n_drawn = _n_drawn(n_rows, n_rarest)
-        return _scaled_interval(statistic, n_rows, n_drawn, seed, confidence)
+        return _within(bounds, _scaled_interval(statistic, n_rows, n_drawn, seed, confidence))
     import numpy as np
 
     values, note = _resample(
@@ -123,6 +129,12 @@ def bootstrap_interval(
         shares, name = _bca_shares(statistic, n_rows, values, reach), "BCa"
     low, high = np.quantile(values, shares)
     return Interval(float(low), float(high), f"bootstrap ({name}), 1,000 resamples, {note}")
+
+
+def _within(bounds: tuple[float, float], interval: Interval) -> Interval:
+    """Cut off what the statistic cannot be; what resamples did not reach, it still can be."""
+    lowest, highest = bounds
+    return interval._replace(low=max(lowest, interval.low), high=min(highest, interval.high))
 
 
 def _n_drawn(n_rows: int, n_rarest: int | None) -> int:
@@ -212,31 +224,11 @@ def _scaled_interval(
         n_rows=n_rows,
         seed=seed,
     )
-    return _around(
-        statistic(np.arange(n_rows)),
-        error=float(values.std(ddof=1)) * (n_drawn / n_rows) ** 0.5,
-        values=values,
-        reach=student(confidence, N_RESAMPLES_OF_ERROR - 1),
-        method=f"bootstrap (standard error), 200 resamples of {n_drawn:,} rows, {note}",
-    )
-
-
-def _around(
-    estimate: float,
-    *,
-    error: float,
-    values: "np.ndarray",
-    reach: float,
-    method: str,
-    pulls: "np.ndarray | None" = None,
-) -> Interval:
-    low, high = skewed_ends(estimate, error=error, reach=reach, pulls=pulls)
-    # A resample lies within the statistic's range, so its extremes are safe bounds.
-    return Interval(
-        max(low, min(estimate, float(values.min()))),
-        min(high, max(estimate, float(values.max()))),
-        method,
-    )
+    estimate = statistic(np.arange(n_rows))
+    half = student(confidence, N_RESAMPLES_OF_ERROR - 1) * float(values.std(ddof=1))
+    half *= (n_drawn / n_rows) ** 0.5
+    method = f"bootstrap (standard error), 200 resamples of {n_drawn:,} rows, {note}"
+    return Interval(estimate - half, estimate + half, method)
 
 
 def _clustered_interval(
@@ -275,15 +267,16 @@ def _clustered_interval(
     )
     # Resampled clusters vary less than clusters do, by (n - 1) / n.
     scale = (n_drawn / (n_clusters - 1)) ** 0.5
-    return _around(
+    low, high = skewed_ends(
         statistic(np.arange(n_rows)),
         error=float(values.std(ddof=1)) * scale,
-        values=values,
         reach=student(confidence, effective_clusters(codes) - 1),
         pulls=_pulls(statistic, codes) if n_rows <= FULL_BOOTSTRAP_ROWS else None,
-        method=f"bootstrap (standard error), 200 resamples of {n_drawn:,} of "
-        f"{n_clusters:,} groups, {note}",
     )
+    method = (
+        f"bootstrap (standard error), 200 resamples of {n_drawn:,} of {n_clusters:,} groups, {note}"
+    )
+    return Interval(low, high, method)
 
 
 def _jackknife_interval(

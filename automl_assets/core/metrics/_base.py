@@ -31,6 +31,8 @@ class Metric:
         row_losses: For `wilson` and `mean`: the terms whose average is the
             score, of the rows that count. None otherwise.
         counted: Which rows count, `(n_samples,)` booleans; None: all do.
+        bounds: Least and greatest value that it can have. None: 0 to 1 if more is better, else
+            0 or more.
     """
 
     name: str
@@ -41,3 +43,16 @@ class Metric:
     score: "Callable[[np.ndarray, np.ndarray], float]"
     row_losses: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
     counted: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
+    bounds: tuple[float, float] | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Return the least and the greatest value that it can have."""
+        highest = 1.0 if self.direction == "maximize" else float("inf")
+        return (0.0, highest) if self.bounds is None else self.bounds
+
+    @property
+    def gain_range(self) -> tuple[float, float]:
+        """Return the least and the greatest difference between two values."""
+        low, high = self.range
+        return low - high, high - low

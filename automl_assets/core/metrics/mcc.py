@@ -25,5 +25,6 @@ METRIC = Metric(
     direction="maximize",
     task_types=frozenset({"binary", "multiclass"}),
     interval="bootstrap",
+    bounds=(-1.0, 1.0),
     score=score,
 )

@@ -32,5 +32,6 @@ METRIC = Metric(
     direction="maximize",
     task_types=frozenset({"regression"}),
     interval="bootstrap",
+    bounds=(float("-inf"), 1.0),
     score=score,
 )

@@ -10,7 +10,7 @@ from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.metrics import load_metrics
-from automl_assets.core.report.limits import find_limits
+from automl_assets.core.report.limits import NO_FAILURES, find_limits
 from automl_assets.core.report.schema import CARD
 from automl_assets.core.report.search_importance import parameter_importance
 from automl_assets.core.report.search_words import (
@@ -35,6 +35,7 @@ def build_card(
     sections: Mapping[str, Value],
     opening: Opening,
     environment: dict[str, str],
+    failed: Mapping[str, str] = NO_FAILURES,
 ) -> dict[str, Any]:
     """Return the card as plain JSON values; numbers that JSON lacks become null."""
     request = accepted.request
@@ -82,6 +83,7 @@ def build_card(
                 evaluation=evaluation,
                 sections=sections,
                 opening=opening,
+                failed=failed,
             )
         ),
         "environment": environment,

@@ -1,6 +1,7 @@
 """What a reader must not conclude, written by rule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
 from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
@@ -10,6 +11,7 @@ from automl_assets.core.values import CandidateSet, DataSnapshot, Split, Value
 
 MIN_ANALYSIS_ROWS = 500
 MIN_CLASS_ROWS = 50
+NO_FAILURES: Mapping[str, str] = MappingProxyType({})
 
 
 def find_limits(
@@ -20,10 +22,16 @@ def find_limits(
     evaluation: Evaluation,
     sections: Mapping[str, Value],
     opening: Opening,
+    failed: Mapping[str, str] = NO_FAILURES,
 ) -> tuple[str, ...]:
-    """Return one sentence or two per limit of what the report shows."""
+    """Return one sentence or two per limit of what the report shows.
+
+    Args:
+        failed: Why a section failed, by its name.
+    """
     known = load_sections()
     return (
+        *_of_failures(failed),
         *_of_opening(opening),
         *_of_rows(evaluation),
         *_of_search(candidates, evaluation),
@@ -31,8 +39,17 @@ def find_limits(
         *(f"The data came with a warning: {text}" for text in snapshot.profile.warnings),
         *_of_calibration(candidates, split),
         *(text for name, found in sections.items() for text in known[name].limits(found)),
-        *_unexamined(sections),
+        *_unexamined({*sections, *failed}),
     )
+
+
+def _of_failures(failed: Mapping[str, str]) -> list[str]:
+    known = load_sections()
+    return [
+        f"Section {known[name].title!r} is missing, because it failed: {reason.rstrip('.')}. "
+        "Nothing is known of what it would have told; the log of the run has the traceback."
+        for name, reason in failed.items()
+    ]
 
 
 def _of_opening(opening: Opening) -> list[str]:
@@ -108,7 +125,7 @@ def _of_calibration(candidates: CandidateSet, split: Split) -> list[str]:
     ]
 
 
-def _unexamined(sections: Mapping[str, Value]) -> list[str]:
+def _unexamined(sections: Set[str]) -> list[str]:
     """Tell what nobody has looked at."""
     left = [
         section.title.lower() for name, section in load_sections().items() if name not in sections

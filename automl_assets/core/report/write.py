@@ -11,6 +11,7 @@ from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.files import publish_bytes, publish_text
 from automl_assets.core.report.card import build_card, card_bytes
 from automl_assets.core.report.figures import draw_figures, draw_pictures
+from automl_assets.core.report.limits import NO_FAILURES
 from automl_assets.core.report.render import SectionPage, render_html, render_markdown
 from automl_assets.core.report.search_pictures import search_pictures
 from automl_assets.core.report.section_pictures import load_section_pictures
@@ -35,6 +36,7 @@ def write_report(
     sections: Mapping[str, Value],
     opening: Opening,
     environment: dict[str, str],
+    failed: Mapping[str, str] = NO_FAILURES,
 ) -> EvaluationReport:
     """Write report.html, card.json and card.md; equal arguments give equal bytes.
 
@@ -48,6 +50,7 @@ def write_report(
         sections: What each section found, by name, in order.
         opening: How often the analysis part has been opened.
         environment: Versions that the numbers depend on, by name; `code` is ours.
+        failed: Why a section failed, by its name.
 
     Returns:
         The report's value; it names the folder without its parents.
@@ -61,6 +64,7 @@ def write_report(
         sections=sections,
         opening=opening,
         environment=environment,
+        failed=failed,
     )
     content = card_bytes(card)
     digest = hashlib.sha256(content).hexdigest()

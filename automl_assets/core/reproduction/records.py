@@ -118,7 +118,7 @@ def _records(folder: Path, version: ModelVersion, names: tuple[str, ...]) -> Rec
         ),
         snapshot=_snapshot(card["data"]),
         split=Split.model_validate(card["split"]),
-        candidates=_candidates(card["search"]),
+        candidates=recorded_candidates(card["search"]),
         plan=SearchPlan.model_validate_json((folder / PLAN_FILE).read_bytes()),
         entries=json.loads((folder / LEDGER_FILE).read_bytes()),
         probe=Probe.model_validate_json((folder / PROBE).read_bytes()),
@@ -143,7 +143,8 @@ def _snapshot(data: Mapping[str, Any]) -> DataSnapshot:
     return DataSnapshot.model_validate({**data, "profile": {**profile, "columns": columns}})
 
 
-def _candidates(search: Mapping[str, Any]) -> CandidateSet:
+def recorded_candidates(search: Mapping[str, Any]) -> CandidateSet:
+    """Return what the search found, as a card has it, but for what was measured."""
     unused: dict[str, Any] = {"curve": (), "measured": {}, "violated": {}}
     leaderboard = [{**item, **unused} for item in search["leaderboard"]]
     changes = {"leaderboard": leaderboard, "measured": {}, "board": None}

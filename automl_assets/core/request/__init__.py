@@ -78,6 +78,16 @@ class TrainingRequest(Section):
         # Equal meanings have one canonical form.
         return None if constraints == Constraints.model_construct() else constraints
 
+    @field_validator("version")
+    @classmethod
+    def _counted_as_usual_is_none(cls, version: Version | None) -> Version | None:
+        return None if version == Version.model_construct() else version
+
+    @field_validator("explain")
+    @classmethod
+    def _explained_as_usual_is_none(cls, explain: Explain | None) -> Explain | None:
+        return None if explain == Explain.model_construct() else explain
+
     @model_validator(mode="after")
     def _keep_the_rules(self) -> Self:
         findings = [
@@ -164,5 +174,5 @@ def request_json_schema() -> dict[str, Any]:
             reference = described.get("$ref") or described["anyOf"][0]["$ref"]
             node = schema["$defs"][reference.rpartition("/")[2]]
         described = node["properties"][key]
-        described["description"] += f" Not supported yet{entry.which}: {entry.cure}."
+        described["description"] += f" Not supported yet: {entry.cure}."
     return schema

@@ -28,17 +28,10 @@ class Unsupported:
     Attributes:
         path: Keys joined by dots.
         cure: What to do instead.
-        value: The one value that is refused; None refuses all but the default.
     """
 
     path: str
     cure: str
-    value: str | None = None
-
-    @property
-    def which(self) -> str:
-        """The refused value, as text to put behind the key."""
-        return "" if self.value is None else f" ({self.value})"
 
 
 _REMOVE = "remove the key"
@@ -70,7 +63,7 @@ def broken_rules(request: "TrainingRequest") -> Iterator[Finding]:
         yield Finding(loc, problem(RULE, message))
     for entry in NOT_SUPPORTED:
         if _asks_for(request, entry):
-            message = f"not supported yet: {entry.path}{entry.which}; {entry.cure}"
+            message = f"not supported yet: {entry.path}; {entry.cure}"
             yield Finding(tuple(entry.path.split(".")), problem(UNSUPPORTED, message))
 
 
@@ -89,8 +82,6 @@ def _asks_for(request: "TrainingRequest", entry: Unsupported) -> bool:
             return False
     name = field_named(type(section), key) or key
     value: Any = getattr(section, name)
-    if entry.value is not None:
-        return value == entry.value
     return value != type(section).model_fields[name].default
 
 

@@ -39,6 +39,22 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def visible(text: str) -> str:
+    r"""Return a text on one line, with nothing in it that steers a terminal or hides a part of it.
+
+    For text that somebody else wrote: a line break or an escape sequence in it
+    could pass for a line of our own, or wipe one out.
+
+    Examples:
+        >>> visible("fine, Zoë\nintegrity 14 of 14\x1b[2K")
+        'fine, Zoë\\nintegrity 14 of 14\\x1b[2K'
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_STEERING = re.compile(rf"[\t\n\r{FORBIDDEN_CHARACTERS}]")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean '…'?`, or nothing if no known word is near.
 

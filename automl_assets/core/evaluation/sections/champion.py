@@ -59,7 +59,6 @@ def examine(examined: Examined) -> ChampionComparison | None:
     champion, rows = examined.champion, examined.analysis
     if champion is None:
         return None
-    told = {"name": champion.name, "version": champion.version, "data_uri": champion.data_uri}
     reason = _not_comparable(examined, champion)
     seen = np.zeros(len(rows.y), np.bool_) if champion.seen is None else champion.seen
     n_left = int((~seen).sum())
@@ -69,7 +68,9 @@ def examine(examined: Examined) -> ChampionComparison | None:
             f"are new to both (at least {FEWEST_ROWS} are needed)"
         )
     if reason:
-        return ChampionComparison(**told, n_rows=n_left, n_seen=int(seen.sum()), reason=reason)
+        return _told(champion, n_rows=n_left, n_seen=int(seen.sum())).model_copy(
+            update={"reason": reason}
+        )
     new = np.flatnonzero(~seen)
     frame, y, ours = rows.frame[new], rows.y[new], rows.prediction[new]
     predictor = champion.predictor
@@ -89,20 +90,27 @@ def examine(examined: Examined) -> ChampionComparison | None:
         confidence=examined.confidence,
         groups=None if rows.groups is None else rows.groups[new],
     )
+    changes = find_changes(
+        frame.select(examined.profile.features),
+        ours,
+        theirs,
+        classes=classes,
+        decisions=decisions,
+        spread=0.0 if classes else float(y.std()),
+        confidence=examined.confidence,
+    )
+    told = _told(champion, n_rows=len(new), n_seen=int(seen.sum()))
+    gain = differences[0] if differences else None
+    return told.model_copy(update={"difference": gain, "changes": changes})
+
+
+def _told(champion: Rival, *, n_rows: int, n_seen: int) -> ChampionComparison:
     return ChampionComparison(
-        **told,
-        n_rows=len(new),
-        n_seen=int(seen.sum()),
-        difference=differences[0] if differences else None,
-        changes=find_changes(
-            frame.select(examined.profile.features),
-            ours,
-            theirs,
-            classes=classes,
-            decisions=decisions,
-            spread=0.0 if classes else float(y.std()),
-            confidence=examined.confidence,
-        ),
+        name=champion.name,
+        version=champion.version,
+        data_uri=champion.data_uri,
+        n_rows=n_rows,
+        n_seen=n_seen,
     )
 
 
