@@ -1,7 +1,5 @@
 """A model package in MLflow's layout, with the code and the versions that a prediction needs."""
 
-import compileall
-import py_compile
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -73,18 +71,15 @@ def _copy_code(folder: Path) -> Path:
     return target
 
 
-def _compile_code(folder: Path) -> None:
-    """Put Python's bytecode beside the code, each file valid for its source's digest alone.
+def _without_bytecode(code: Path) -> None:
+    """Put a file where Python would make the folder for its bytecode.
 
-    Python would write it into the registered files when they are loaded where they are,
-    and whatever is added there later is taken for tampering.
+    It would write there when the code is imported where it is registered, and whatever is
+    added to registered files is taken for tampering. Bytecode of our own would be code that
+    nobody can read.
     """
-    compileall.compile_dir(
-        folder,
-        quiet=1,
-        stripdir=str(folder),
-        invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
-    )
+    for folder in {file.parent for file in code.rglob("*.py")}:
+        (folder / "__pycache__").write_text("A file, so that Python keeps no bytecode here.\n")
 
 
 def write_mlflow_model(
@@ -132,5 +127,5 @@ def write_mlflow_model(
             "columns": {column.name: column.dtype for column in preprocessing.columns},
         },
     )
-    _compile_code(scratch / "model" / "code")
+    _without_bytecode(scratch / "model" / "code")
     return scratch / "model"

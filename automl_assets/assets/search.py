@@ -9,6 +9,7 @@ from pydantic import Field
 from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import lineage_metadata
 from automl_assets.assets.search_metadata import DagitProgress, candidates_metadata
+from automl_assets.core.judgement import section_seconds
 from automl_assets.core.ports import EarlierSearches, Progress, SearchRunner, SnapshotStore
 from automl_assets.core.prepare import ensure_matrix, write_sample_rows
 from automl_assets.core.search.budget import Stopwatch, seconds_after_search
@@ -116,7 +117,11 @@ def _machine(
     request, seconds = accepted.request, None
     limit = request.search.effective_time_limit
     if limit is not None:
-        after = seconds_after_search(splits.part("analysis").n_rows, len(splits.feature_names))
+        after = seconds_after_search(
+            splits.part("analysis").n_rows,
+            len(splits.feature_names),
+            section_seconds=section_seconds(accepted),
+        )
         if settings.search_clock == "cpu":
             # The supervisor's own time, which passes beside that of the workers otherwise.
             after += SUPERVISOR_SHARE * limit

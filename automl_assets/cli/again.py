@@ -72,8 +72,9 @@ def clone_request(request_id: str, changes: tuple[str, ...], *, submit: bool) ->
     text, new = cloned_request(old, changes)
     if new.sha256 == old.sha256:
         raise RequestError(
-            f"A clone is another request, but with {list(changes)} it would be {request_id} "
-            f"itself. Change something with --set KEY=VALUE, or say `automl rerun {request_id}`."
+            f"A clone is another request, but with {', '.join(changes) or 'no change'} it "
+            f"would be {request_id} itself. Change something with --set KEY=VALUE, or say "
+            f"`automl rerun {request_id}`."
         )
     path = Path.cwd() / f"{new.request_id}.yaml"
     _write(path, text)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from automl_assets.cli.execution import build_for_cli
+from automl_assets.cli.reference import split_reference
 from automl_assets.core.audit import AuditReport, Link, Places, sentences
 from automl_assets.core.audit import audit_version as follow
 from automl_assets.core.errors import RequestError
@@ -102,8 +103,7 @@ def _version(
     start: tuple[PredictionId, PredictionBatch] | None,
 ) -> ModelVersion:
     if start is None:
-        name, _, reference = (model or "").partition("@")
-        return registry.find(name, reference or None)
+        return registry.find(*split_reference(model or ""))
     prediction, batch = start
     # By its package: a changed version number in the log must not lead to another model.
     ours = [item for item in registry.list_versions() if item.name == prediction.name]

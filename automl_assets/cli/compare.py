@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from automl_assets.cli.execution import CommandLine, build_for_cli
+from automl_assets.cli.reference import split_reference
 from automl_assets.core.comparing.incumbent import read_card
 from automl_assets.core.comparing.models import Comparison, Registered, compare_registered
 from automl_assets.core.errors import RequestError
@@ -53,8 +54,8 @@ def compare_models(models: tuple[str, ...], *, html: Path | None) -> int:
 
 
 def _registered(cli: CommandLine, reference: str) -> Registered:
-    name, _, version = reference.partition("@")
-    found, folder = cli.model_registry.fetch(name, version or None)
+    name, version = split_reference(reference)
+    found, folder = cli.model_registry.fetch(name, version)
     return Registered(
         version=found,
         predictor=load_predictor(folder, sha256=found.artifact_sha256),
@@ -92,7 +93,7 @@ def _print_pair(first: str, label: str, found: Comparison, console: Console) -> 
     lines.append(
         f"  decisions changed      {percent(changes.share)} "
         f"[{percent(changes.low)}, {percent(changes.high)}]"
-        + (f", most for {changes.slices[0].name}" if changes.slices else "")
+        + (f", most for {changes.slices[0].name}" if changes.slices and changes.share else "")
     )
     for title, rows in (("asked or chosen", pair.parameters), ("data", pair.data)):
         for row in rows[:N_SHOWN]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli
 from automl_assets.cli.files import file_data
+from automl_assets.cli.reference import split_reference
 from automl_assets.core.encoding import require_columns
 from automl_assets.core.errors import RequestError
 from automl_assets.core.files import publishing
@@ -167,10 +168,10 @@ def predict_file(
     if output is not None:
         _check_output(output)
     settings = Settings()
-    name, _, version = reference.partition("@")
+    name, version = split_reference(reference)
     with build_for_cli(settings, Console(stderr=True), extra_root=data) as cli:
         registry = cli.model_registry
-        found, folder = registry.fetch(name, version or None)
+        found, folder = registry.fetch(name, version)
         predictor = load_predictor(folder, sha256=found.artifact_sha256)
         # Types are found in these rows alone: without its letters, 01234 would be a number.
         texts = [column.name for column in predictor.preprocessing.columns if column.is_text]

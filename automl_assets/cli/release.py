@@ -8,7 +8,15 @@ import typer
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli
-from automl_assets.core.promotion import Release, ReleaseDesk, approve, promote, roll_back
+from automl_assets.cli.reference import split_reference
+from automl_assets.core.promotion import (
+    Release,
+    ReleaseDesk,
+    approve,
+    promote,
+    require_reason,
+    roll_back,
+)
 from automl_assets.core.release import CHAMPION
 from automl_assets.core.request.text import visible
 from automl_assets.core.values import ModelVersion
@@ -27,8 +35,10 @@ def promote_version(model: str, *, to: str, reason: str) -> None:
         RequestError: There is no such version, no reason, or an approval is missing.
         SnapshotError: What is registered is not what was registered.
     """
+    name, reference = split_reference(model)
+    require_reason(reason)
     with _open_desk(Settings()) as desk:
-        done = promote(desk, _found(desk, model), to, reason=reason)
+        done = promote(desk, desk.registry.find(name, reference), to, reason=reason)
         _tell(desk, done, to)
 
 
@@ -39,6 +49,7 @@ def roll_back_version(name: str, *, reason: str) -> None:
         RequestError: There is none, or no reason.
         SnapshotError: It predicts its probe otherwise than recorded.
     """
+    require_reason(reason)
     with _open_desk(Settings()) as desk:
         _tell(desk, roll_back(desk, name, reason=reason), CHAMPION)
 
@@ -57,8 +68,9 @@ def approve_version(model: str, *, digest: str, on_behalf_of: str | None, commen
         SnapshotError: The report is not the one that was registered.
     """
     settings = Settings()
+    name, reference = split_reference(model)
     with _open_desk(settings) as desk:
-        version = _found(desk, model)
+        version = desk.registry.find(name, reference)
         event, missing = approve(
             desk,
             version,
@@ -91,11 +103,6 @@ def _open_desk(settings: Settings) -> Iterator[ReleaseDesk]:
             now=datetime.now(UTC),
             cpu=cpu_family(),
         )
-
-
-def _found(desk: ReleaseDesk, model: str) -> ModelVersion:
-    name, _, reference = model.partition("@")
-    return desk.registry.find(name, reference or None)
 
 
 def _named(version: ModelVersion) -> str:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from automl_assets.cli.execution import build_for_cli
+from automl_assets.cli.reference import split_reference
 from automl_assets.core.reproduction import registered_report, reproduce
 from automl_assets.core.reproduction.keeping import (
     REPRODUCTIONS,
@@ -37,12 +38,12 @@ def reproduce_version(model: str, *, search: bool) -> int:
         ServiceError: A library is missing, or a server does not answer.
     """
     settings = Settings()
-    name, _, reference = model.partition("@")
+    name, reference = split_reference(model)
     with build_for_cli(settings, Console(stderr=True)) as cli:
         from automl_assets.definitions import build_adapters
 
         adapters = build_adapters(cli.settings)
-        version = cli.model_registry.find(name, reference or None)
+        version = cli.model_registry.find(name, reference)
         tell("model", f"{version.name}@{version.version} {version.semver}".rstrip())
         with cli.model_registry.inspect(version) as record:
             report = reproduce(

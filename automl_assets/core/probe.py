@@ -130,4 +130,8 @@ def _predict(
     predictor: Predictor, rows: np.ndarray, snapshot: DataSnapshot, store: SnapshotStore
 ) -> np.ndarray:
     frame = rows_frame(snapshot, rows, snapshot.profile.features, store)
-    return np.asarray(predictor.predict_array(frame), dtype=np.float64)
+    from threadpoolctl import threadpool_limits
+
+    # Sums of products are rounded by the number of threads; the digest must not be.
+    with threadpool_limits(1, user_api="blas"):
+        return np.asarray(predictor.predict_array(frame), dtype=np.float64)

@@ -118,7 +118,7 @@ def promote(desk: ReleaseDesk, version: ModelVersion, alias: str, *, reason: str
         RequestError: No reason, another alias, or approvals that are missing or void.
         SnapshotError: The report, the probe or the model is not what was registered.
     """
-    _require_reason(reason)
+    require_reason(reason)
     if alias not in (CHAMPION, CHALLENGER):
         raise RequestError(
             f"A version is promoted to {CHAMPION} or {CHALLENGER}, but found {alias!r}. "
@@ -156,7 +156,7 @@ def roll_back(desk: ReleaseDesk, name: str, *, reason: str) -> Release:
         RequestError: No reason, or no champion before.
         SnapshotError: The version to restore predicts its probe otherwise than recorded.
     """
-    _require_reason(reason)
+    require_reason(reason)
     events = desk.history(name)
     before = champions(events)
     if len(before) < 2:
@@ -211,7 +211,12 @@ def approve(
     return event, missing_approvals(policy, [*events, event], version, now=desk.now)
 
 
-def _require_reason(reason: str) -> None:
+def require_reason(reason: str) -> None:
+    """Check that a move says why, in one line.
+
+    Raises:
+        RequestError: It does not.
+    """
     if not reason.strip():
         raise RequestError(
             "Who moves an alias says why, but found no reason. It is kept with the model: "
@@ -242,9 +247,10 @@ def _require_approvals(
     missing = missing_approvals(policy, events, version, now=now)
     if missing:
         raise RequestError(
-            f"Before {version.name} {version.version} is {alias}, all must approve whom its "
-            f"request names, but {'; '.join(missing)}. They approve with `automl approve "
-            f"{version.name}@{version.version} --digest {version.card_sha256[:12]} --as ...`."
+            f"{version.name}@{version.version} becomes {alias} only when all have approved it "
+            f"whom its request names, but {'; '.join(missing)}. They read the report, and say "
+            f"`automl approve {version.name}@{version.version} --digest "
+            f"{version.card_sha256[:12]} --as ...`."
         )
 
 

@@ -107,12 +107,11 @@ def aliases_of(events: Iterable[ReleaseEvent]) -> dict[str, str]:
                 found[CHALLENGER] = event.version
         elif event.alias == CHAMPION and event.kind == "promoted" and holder == event.version:
             del found[CHALLENGER]
-    before = replaced_champion(seen)
-    return {
-        **found,
-        **{CHAMPION: version for version in champions(seen)[-1:]},
-        **({} if before is None else {ARCHIVED: before}),
-    }
+    if line := champions(seen):
+        found[CHAMPION] = line[-1]
+    if before := replaced_champion(seen):
+        found[ARCHIVED] = before
+    return found
 
 
 def replaced_champion(events: Iterable[ReleaseEvent]) -> str | None:

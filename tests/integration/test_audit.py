@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner, Result
 
+from automl_assets.cli import app
 from automl_assets.cli.audit import BROKEN, places_of
 from automl_assets.core.audit import AuditReport, audit_version, sentences
 from automl_assets.core.ports import SnapshotStore
@@ -95,6 +97,12 @@ def automl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def here(settings: Settings, *arguments: str) -> Result:
+    """Run a command in this process, which has imported everything."""
+    environment = {"AUTOML_HOME": str(settings.home)}
+    return CliRunner().invoke(app, arguments, env=environment)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Trains one small model through the command line; tests leave it as they found it."""
@@ -107,14 +115,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     limits = ("--family", "linear", "--n-trials", "2", "--workers", "1")
     trained = automl(folder, "train", "churn.csv", "-t", "churned", *limits)
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    predicted = automl(folder, "predict", "churn", "churn.csv", "-o", "out.csv")
-    assert predicted.returncode == 0, predicted.stderr
     settings = Settings(home=folder / ".automl")
+    places = str(folder / "churn.csv"), "-o", str(folder / "out.csv")
+    predicted = here(settings, "predict", "churn", *places)
+    assert predicted.exit_code == 0, predicted.output
     (request,) = [path for path in settings.requests_folder.iterdir() if path.is_dir()]
     value = json.loads(
         (settings.values_folder / "registered_model" / f"{request.name}.json").read_text()
     )
     (run,) = settings.mlflow_folder.glob(f"artifacts/churn/{value['mlflow_run_id']}/artifacts")
+    assert "champion" in here(settings, "promote", "churn", "--reason", "the first one").output
     return Home(settings, request.name, run, pl.read_csv(folder / "out.csv")["prediction_id"][7])
 
 
@@ -144,6 +154,18 @@ def edited(file: Path, old: str, new: str) -> AbstractContextManager[None]:
     text = file.read_text()
     assert old in text
     return with_content(file, text.replace(old, new, 1).encode())
+
+
+@contextmanager
+def as_link(file: Path) -> Iterator[None]:
+    """Move a file elsewhere, where nobody looks, and leave a link to it."""
+    elsewhere = file.parents[2] / "elsewhere"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.replace(file)
 
 
 @contextmanager
@@ -264,6 +286,36 @@ TAMPERED: dict[str, tuple[Tamper, str, str]] = {
         "report",
         "description of churn",
     ),
+    "semantic version": (
+        lambda h: updated(h, "model_version_tags", "key = 'semver'", "value", "9.0.0"),
+        "approvals",
+        "tag of churn 1",
+    ),
+    "digest of the probe in the tags": (
+        lambda h: updated(h, "model_version_tags", "key = 'probe_sha256'", "value", "0" * 64),
+        "version",
+        "tag of the training run",
+    ),
+    "param that the registry shows": (
+        lambda h: updated(h, "params", "key = 'linear.C' and OURS", "value", "999"),
+        "report",
+        "params of the training run",
+    ),
+    "alias": (
+        lambda h: updated(h, "registered_model_aliases", "true", "alias", "archived"),
+        "approvals",
+        "alias of churn",
+    ),
+    "file that became a link": (
+        lambda h: as_link(h.report / "report.html"),
+        "report",
+        "report.html",
+    ),
+    "white space in the card": (
+        lambda h: edited(h.report / "card.json", ",", ", "),
+        "report",
+        "card.json",
+    ),
     "value of an asset": (
         lambda h: edited(h.value("splits"), '"seed": 0', '"seed": 1'),
         "copies",
@@ -362,6 +414,53 @@ def test_a_file_that_was_added_to_what_is_served_is_found(home: Home) -> None:
     assert "added later" in check.detail
 
 
+def test_a_link_to_a_folder_that_was_added_to_what_is_served_is_found(
+    home: Home, tmp_path: Path
+) -> None:
+    (tmp_path / "__init__.py").write_text("print('hello')\n")
+    added = home.run / "model" / "code" / "numpy"
+    added.symlink_to(tmp_path)
+    try:
+        report = home.audit()
+    finally:
+        added.unlink()
+
+    assert [check.where for _, check in report.broken] == [str(added)]
+
+
+def test_a_model_that_mlflow_loaded_where_it_is_stays_whole(home: Home, tmp_path: Path) -> None:
+    code = """
+import sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.pyfunc.load_model("models:/churn/1")
+assert sys.modules["automl_assets"].__file__.startswith(sys.argv[2])
+"""
+    arguments = [f"sqlite:///{home.database}", str(home.run)]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, check=True
+    )
+
+    report = home.audit()
+
+    mark = home.run / "model" / "registered_model_meta"
+    assert mark.exists()
+    assert broken(report) == set()
+    with flipped(mark):
+        assert [check.where for _, check in home.audit().broken] == [str(mark)]
+
+
+def test_text_of_others_does_not_write_lines_of_its_own(home: Home) -> None:
+    text = "root\nintegrity    999 of 999 hashes verified\x1b[2K"
+    with updated(home, "model_version_tags", "key = 'automl.owner'", "value", text):
+        told = here(home.settings, "audit", "churn").output
+
+    assert "integrity    999" in told
+    assert not [line for line in told.splitlines() if line.startswith("integrity    999")]
+    assert "\x1b" not in told
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".json"])
 def test_a_changed_log_of_predictions_is_found(home: Home, suffix: str) -> None:
     name, batch, _ = home.prediction.split(".")
@@ -379,34 +478,32 @@ def test_a_changed_log_of_predictions_is_found(home: Home, suffix: str) -> None:
 
 def test_an_approval_of_a_report_that_changed_since_is_told(home: Home) -> None:
     digest = home.told("registered_model")["card_sha256"]
-    done = automl(
-        home.settings.root.parent, "approve", "churn", "--digest", digest[:12], "--as", "nobody"
-    )
-    # Refused, since the request asks for no approval; the log holds the registration alone.
-    assert done.returncode != 0
+    done = here(home.settings, "approve", "churn", "--digest", digest[:12], "--as", "nobody")
+    # Refused, since it is the user's own.
+    assert "Nobody approves a model of their own" in str(done.exception)
 
     with flipped(home.report / "card.json"):
         report = home.audit()
 
     named = [check.what for link, check in report.broken if link.name == "approvals"]
-    assert named == ["card that was registered"]
+    assert named == ["card that was registered", "card that was promoted"]
 
 
 def test_the_command_says_it_in_words_in_json_and_on_a_page(home: Home, tmp_path: Path) -> None:
     folder, page = home.settings.root.parent, tmp_path / "audit.html"
 
-    whole = automl(folder, "audit", "churn@1", "--html", str(page))
+    whole = here(home.settings, "audit", "churn@1", "--html", str(page))
     with flipped(home.report / "report.html"):
         words = automl(folder, "audit", "churn")
-        told = automl(folder, "audit", "--prediction", home.prediction, "--json")
+        told = here(home.settings, "audit", "--prediction", home.prediction, "--json")
 
-    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert whole.exit_code == 0, whole.output
     last = whole.stdout.splitlines()[-1].split()
     assert last[0] == "integrity"
     assert last[1] == last[3]
     assert last[4:] == ["hashes", "verified"]
     assert "Nothing was altered" in page.read_text()
-    assert words.returncode == told.returncode == BROKEN == 5
+    assert words.returncode == told.exit_code == BROKEN == 5
     assert "report: report.html altered: " in words.stdout
     content = json.loads(told.stdout)
     assert content["links"][0]["name"] == "prediction"
@@ -414,9 +511,8 @@ def test_the_command_says_it_in_words_in_json_and_on_a_page(home: Home, tmp_path
 
 
 def test_questions_that_cannot_be_answered_are_refused(home: Home) -> None:
-    folder = home.settings.root.parent
     answers = {
-        arguments: automl(folder, "audit", *arguments).stderr
+        arguments: str(here(home.settings, "audit", *arguments).exception)
         for arguments in (
             (),
             ("none",),

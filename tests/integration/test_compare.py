@@ -32,8 +32,14 @@ def test_rows_of_the_same_split_are_known_without_being_read(made: Registered) -
         }
     )
 
-    assert same_rows(made.split, made.split)
-    assert not same_rows(made.split, other)
+    assert same_rows(made.snapshot, made.split, made.snapshot, made.split)
+    assert not same_rows(made.snapshot, made.split, made.snapshot, other)
+
+
+def test_row_numbers_of_other_data_are_other_rows(made: Registered) -> None:
+    other = made.snapshot.model_copy(update={"content_sha256": "0" * 64})
+
+    assert not same_rows(made.snapshot, made.split, other, made.split)
 
 
 def rows_of(made: Registered, part: Part) -> pl.DataFrame:

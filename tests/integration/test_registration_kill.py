@@ -4,24 +4,39 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.utils import environment
 
 from automl_assets.core import probe as probes
 from automl_assets.core.release import broken_link
 from automl_assets.core.values import ModelVersion
-from resources import mlflow_numbering, model_registry
+from resources import mlflow_model, mlflow_numbering, model_registry
 from resources.mlflow_setup import configure_mlflow
 from resources.model_registry import MlflowModelRegistry
 from resources.release_log import StoredReleaseLog
-from tests.releases import Releases, committed
+from tests.releases import Releases, committed, real_package
 
 pytestmark = pytest.mark.slow
 
 FORKSERVER = multiprocessing.get_context("forkserver")
+
+PRELOADED = [
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "pandas",
+    "polars",
+    "resources.model_registry",
+    "skops.io",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "tests.releases",
+]
+"""Imported once, and not in each process that is killed."""
 
 STEPS = [
     ("publish_bytes", 1, "before"),
@@ -111,6 +126,7 @@ def register_and_die(folder: Path, number: int, step: str, nth: int, when: str) 
     def stopped_client(self: MlflowModelRegistry) -> Any:
         return StoppedClient(make_client(self), stop)
 
+    with_less_beside_the_point()
     setattr(MlflowModelRegistry, "client", stopped_client)  # noqa: B010
     for module, name in (
         (probes, "publish_bytes"),
@@ -122,17 +138,32 @@ def register_and_die(folder: Path, number: int, step: str, nth: int, when: str) 
     made_in(folder).register(number)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _preloaded_forkserver() -> None:
+def with_less_beside_the_point() -> None:
+    """Leave out what takes long and no kill can tell apart: hundreds of files of code.
+
+    And MLflow's search of all that is installed for the versions, which are those installed.
+    """
+    setattr(mlflow_model, "_SERVED_CODE", ("serving",))  # noqa: B010
+    setattr(environment, "warn_dependency_requirement_mismatches", lambda pins: None)  # noqa: B010
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _preloaded_forkserver() -> Iterator[None]:
     configure_mlflow()
-    FORKSERVER.set_forkserver_preload(["mlflow.pyfunc", "resources.model_registry", "sklearn"])
+    FORKSERVER.set_forkserver_preload(PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_model, "_SERVED_CODE", ("serving",))
+        patch.setattr(environment, "warn_dependency_requirement_mismatches", lambda pins: None)
+        yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder_with_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose database is made; making one takes seconds."""
+    """A folder whose database and models are made; making them takes seconds."""
     folder = tmp_path_factory.mktemp("made")
     registry_in(folder).client()
+    for number in (1, 2):
+        real_package(folder / f"real-{number}" / "package", C=float(number))
     return folder
 
 

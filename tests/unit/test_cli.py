@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from automl_assets import cli
 from automl_assets.cli.train import TrainOptions, request_for, train_file
@@ -124,3 +125,35 @@ def test_options_beside_a_request_file_are_refused(settings: Settings, tmp_path:
 
     with pytest.raises(RequestError, match="but n_trials, seed was given beside"):
         train_file(file, TrainOptions(**NOTHING | {"n_trials": 3, "seed": 0}))
+
+
+def commands(group: typer.core.TyperGroup, prefix: str = "") -> dict[str, typer.core.TyperCommand]:
+    """Return all commands by their full names."""
+    found = {}
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            found |= commands(command, f"{prefix}{name} ")
+        else:
+            found[f"{prefix}{name}"] = command
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(cli.app))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_what_it_does_and_what_it_takes(name: str) -> None:
+    command = COMMANDS[name]
+
+    assert command.help.splitlines()[0].endswith(".")
+    for parameter in command.params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+
+
+def test_each_command_belongs_to_a_group_of_the_help() -> None:
+    group = typer.main.get_command(cli.app)
+
+    panels = {name: command.rich_help_panel for name, command in group.commands.items()}
+    assert set(panels.values()) == {"Requests", "Models", "Data and platform"}
+    models = [name for name, panel in panels.items() if panel == "Models"]
+    assert models == ["predict", "compare", "approve", "promote", "rollback", "reproduce", "audit"]

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from automl_assets.core.comparing.changes import find_changes, metric_differences
+from automl_assets.core.comparing.changes import find_changes, metric_differences, shown_features
 from automl_assets.core.comparing.models import data_changes
 from automl_assets.core.evaluation.examination import Examined
 from automl_assets.core.evaluation.sections.champion import (
@@ -15,6 +15,8 @@ from automl_assets.core.evaluation.sections.champion import (
     aligned,
     examine,
 )
+from automl_assets.core.profile.personal import PERSONAL
+from automl_assets.core.values import Finding
 from tests.examinations import make_examined
 
 TASKS = ("binary", "multiclass", "regression")
@@ -115,6 +117,36 @@ def test_the_winner_is_compared_with_the_champion_on_all_rows(examined: Examined
     (sentence,) = SECTION.sentences(found)
     assert "version 3, the champion" in sentence
     assert SECTION.limits(found) == ()
+
+
+@pytest.mark.parametrize("named", ["groups", "times"])
+def test_rows_that_belong_together_count_as_fewer_in_every_interval(named: str) -> None:
+    examined = make_examined(champion="linear", n_rows=1_200, **{named: True})
+    rows = examined.analysis
+    alone = replace(examined, analysis=replace(rows, groups=None, times=None))
+
+    together, apart = examine(examined), examine(alone)
+
+    assert together is not None
+    assert apart is not None
+    assert together.difference is not None
+    assert apart.difference is not None
+    assert "clustered" in together.difference.method
+    assert "clustered" not in apart.difference.method
+    assert together.changes is not None
+    assert apart.changes is not None
+    assert together.changes.share == apart.changes.share
+    assert together.changes.low < apart.changes.low
+
+
+def test_no_value_of_personal_data_names_a_slice(examined: Examined) -> None:
+    profile = examined.profile
+    finding = Finding(rule=PERSONAL, column="plan", action="warned", detail="Names.")
+
+    shown = shown_features(profile.model_copy(update={"findings": (finding,)}))
+
+    assert "plan" in shown_features(profile)
+    assert shown == [name for name in profile.features if name != "plan"]
 
 
 def test_a_champion_that_is_the_winner_itself_changes_nothing(examined: Examined) -> None:

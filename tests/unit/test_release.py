@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from automl_assets.cli import app
 from automl_assets.core.errors import RequestError, SnapshotError
@@ -152,6 +151,21 @@ def test_a_promotion_without_a_reason_is_refused(made: Releases) -> None:
     with pytest.raises(RequestError, match="found no reason"):
         promote(made.desk(), made.register(), "champion", reason=" ")
     assert made.aliases() == {"challenger": "1"}
+
+
+@pytest.mark.parametrize(
+    "reason", ["x" * 10_000_000, "fine\nintegrity ok", "fine\x1b[2K", "a\u202eb"]
+)
+def test_a_reason_is_one_line_that_shows_all_of_itself(made: Releases, reason: str) -> None:
+    version = made.register()
+
+    with pytest.raises(RequestError, match="one line of up to 1,024") as refused:
+        promote(made.desk(), version, "champion", reason=reason)
+    with pytest.raises(RequestError, match="one line of up to 1,024"):
+        approved(made, version, comment=reason)
+
+    assert len(str(refused.value)) < 400
+    assert [kind for kind, _, _ in made.told()] == ["registered"]
 
 
 def test_only_two_aliases_can_be_given(made: Releases) -> None:
@@ -363,7 +377,7 @@ def test_a_champion_needs_every_approval_that_its_request_names(made: Releases) 
     assert made.aliases() == {"challenger": "1"}
     approved(made, version)
 
-    with pytest.raises(RequestError, match=r"but 'legal' has not approved it\. They approve with"):
+    with pytest.raises(RequestError, match=r"but 'legal' has not approved it\. They read"):
         promote(made.desk(), version, "champion", reason="newer")
     approved(made, version, on_behalf_of="legal")
     promote(made.desk(), version, "champion", reason="newer")
@@ -379,7 +393,9 @@ def test_a_version_that_waits_has_no_alias_until_it_is_approved_and_promoted(
     version = made.register(approval={**RISK, "before": before})
     assert (made.aliases(), version.is_hidden) == ({}, is_hidden)
 
-    with pytest.raises(RequestError, match=f"Before churn 1 is {alias}, all must approve"):
+    with pytest.raises(
+        RequestError, match=f"churn@1 becomes {alias} only when all have approved it"
+    ):
         promote(made.desk(), version, alias, reason="newer")
     approved(made, version)
     promote(made.desk(), version, alias, reason="newer")

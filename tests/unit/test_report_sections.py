@@ -2,11 +2,15 @@
 
 import json
 import re
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from automl_assets.core import judgement
 from automl_assets.core.errors import SearchError, SnapshotError
 from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.judgement import examine
@@ -47,6 +51,13 @@ def test_every_section_has_a_template_and_its_own_place():
     positions = [section.position for section in load_sections().values()]
     assert len(set(positions)) == len(positions)
     assert set(load_section_pictures()) <= set(load_sections())
+
+
+def test_every_section_is_described():
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+
+    for name in load_sections():
+        assert f"| `{name}` | " in text, name
 
 
 @pytest.mark.slow
@@ -93,6 +104,7 @@ def test_openings_beyond_the_first_are_told_with_their_confidence(tmp_path):
     assert EVIL not in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept_and_not_measured_again(tmp_path, monkeypatch):
     examined = make_examined(n_rows=300, seconds=0.2)
     only = {"serving": load_sections()["serving"]}
@@ -144,3 +156,16 @@ def test_a_package_that_changed_is_no_failed_section(tmp_path, monkeypatch):
 
     with pytest.raises(SnapshotError):
         examine(make_examined(n_rows=300), tmp_path, failed={})
+
+
+def test_a_judgement_does_not_depend_on_the_number_of_threads(monkeypatch):
+    seen = []
+
+    def note(*_, **__):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+    monkeypatch.setattr(judgement, "_judge_winner", note)
+    with threadpool_limits(limits=2, user_api="blas"):
+        judgement.judge_winner(None, None, None, None, store=None, places=None, clock=time.time)
+
+    assert set(seen) == {1}

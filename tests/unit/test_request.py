@@ -184,6 +184,10 @@ def test_times_with_a_zone_are_kept_in_utc() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
+        (
+            {"data": {"path": "https://joe:secret@example.org/x.csv"}},
+            "its URL holds no user and no password",
+        ),
         ({"data": {"path": None}}, "say where the rows are"),
         ({"data": {"id": "churned"}}, "target 'churned' is also the id"),
         ({"data": {"time": "churned"}}, "target 'churned' is also the time"),

@@ -106,11 +106,17 @@ def test_an_expectation_of_nothing_divides_nothing_by_zero() -> None:
 
 
 def test_what_comes_after_the_search_grows_with_rows_and_columns() -> None:
-    least = seconds_after_search(0, 0)
+    least = seconds_after_search(0, 0, section_seconds=0.0)
 
     assert 3.0 < least < 15.0
-    assert seconds_after_search(10**6, 0) > least
-    assert seconds_after_search(0, 100) > least
+    assert seconds_after_search(10**6, 0, section_seconds=0.0) > least
+    assert seconds_after_search(0, 100, section_seconds=0.0) > least
+
+
+def test_what_sections_may_take_after_the_search_is_kept_back_for_them() -> None:
+    least = seconds_after_search(0, 0, section_seconds=0.0)
+
+    assert seconds_after_search(0, 0, section_seconds=18.0) >= least + 4 * 18.0
 
 
 def test_a_stopwatch_counts_from_its_start_and_is_zero_before() -> None:

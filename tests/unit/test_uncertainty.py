@@ -45,6 +45,22 @@ def drawn(n_rows, seed, n_classes=4):
 
 
 @pytest.mark.parametrize("method", ["absolute", "normalised"])
+@pytest.mark.parametrize(("factor", "shift"), [(1e12, 0.0), (1e-12, 0.0), (1e3, 1.7e12)])
+def test_intervals_are_the_same_in_any_unit(method, factor, shift):
+    y, prediction = noisy(400, 0)
+
+    usual, other = (
+        prediction_intervals(of_y, of_p[:200], of_p[200:], method=method, seed=0)
+        for of_y, of_p in (
+            (y[:200], prediction),
+            (factor * y[:200] + shift, factor * prediction + shift),
+        )
+    )
+
+    assert (other - shift) / factor == pytest.approx(usual, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["absolute", "normalised"])
 def test_intervals_hold_as_often_as_they_promise(method):
     held = np.zeros(len(LEVELS))
     for seed in range(60):

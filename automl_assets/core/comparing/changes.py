@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from automl_assets.core.errors import ContractError
 from automl_assets.core.evaluation.comparison import Difference, compare
-from automl_assets.core.evaluation.confusion import decided
-from automl_assets.core.evaluation.intervals import wilson_interval
-from automl_assets.core.evaluation.judge import OF_DECISIONS
+from automl_assets.core.evaluation.intervals import share_interval
+from automl_assets.core.evaluation.judge import seen_by
 from automl_assets.core.metrics import load_metrics
-from automl_assets.core.values import Value
+from automl_assets.core.profile.personal import personal_columns
+from automl_assets.core.values import TableProfile, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,17 +73,18 @@ def metric_differences(
     found = []
     for name in names:
         metric = load_metrics()[name]
-        both = [
-            decided(prediction, threshold)
-            if name in OF_DECISIONS and threshold is not None
-            else prediction
-            for prediction, threshold in (new, old)
-        ]
+        both = [seen_by(metric, prediction, threshold) for prediction, threshold in (new, old)]
         try:
             found.append(compare(metric, y, *both, seed=seed, confidence=confidence, groups=groups))
         except ContractError:
             continue
     return tuple(found)
+
+
+def shown_features(profile: TableProfile) -> list[str]:
+    """Return the features whose values may be shown: those without personal data."""
+    hidden = personal_columns(profile)
+    return [name for name in profile.features if name not in hidden]
 
 
 def find_changes(
@@ -95,6 +96,7 @@ def find_changes(
     decisions: "tuple[np.ndarray, np.ndarray] | None",
     spread: float,
     confidence: float,
+    groups: "np.ndarray | None" = None,
 ) -> Changes:
     """Return whose decisions change.
 
@@ -103,6 +105,7 @@ def find_changes(
         new, old: Probabilities in the order of `classes`, or values.
         decisions: Codes that the new and the old model decide on; None for numbers.
         spread: Standard deviation of the target; of numbers only.
+        groups: Cluster of each row, as `clusters_of` returns it; None: rows are independent.
     """
     import numpy as np
 
@@ -112,7 +115,7 @@ def find_changes(
     else:
         changed = decisions[0] != decisions[1]
         shift = float(np.mean(new[:, -1] - old[:, -1])) if len(classes) == 2 else None
-    low, high, _ = wilson_interval(float(changed.sum()), len(changed), confidence)
+    low, high, _ = share_interval(changed, confidence, groups)
     return Changes(
         n_rows=len(changed),
         share=float(changed.mean()) if len(changed) else 0.0,
@@ -120,7 +123,7 @@ def find_changes(
         high=high,
         mean_shift=shift,
         flows=() if decisions is None else _flows(decisions, classes),
-        slices=_slices(frame, changed, confidence),
+        slices=_slices(frame, changed, confidence, groups),
     )
 
 
@@ -140,11 +143,13 @@ def _flows(
 
 
 def _slices(
-    frame: "pl.DataFrame", changed: "np.ndarray", confidence: float
+    frame: "pl.DataFrame",
+    changed: "np.ndarray",
+    confidence: float,
+    groups: "np.ndarray | None",
 ) -> tuple[SliceChange, ...]:
     import polars as pl
 
-    marked = frame.with_columns(pl.Series("_changed", changed))
     found = []
     for name in frame.columns:
         dtype = frame.schema[name]
@@ -152,14 +157,15 @@ def _slices(
             continue
         if frame[name].n_unique() > MAX_LEVELS:
             continue
-        counts = marked.group_by(name).agg(pl.len(), pl.col("_changed").sum())
-        for level, n_rows, n_changed in counts.sort(name).iter_rows():
+        for level in frame[name].unique().sort():
+            chosen = frame[name].eq_missing(level).to_numpy()
+            n_rows = int(chosen.sum())
             if n_rows < MIN_SLICE_ROWS or n_rows == frame.height:
                 continue
-            low, high, _ = wilson_interval(n_changed, n_rows, confidence)
+            of_slice = None if groups is None else groups[chosen]
+            low, high, _ = share_interval(changed[chosen], confidence, of_slice)
             label = f"{name} = {'missing' if level is None else level}"
-            found.append(
-                SliceChange(name=label, n_rows=n_rows, share=n_changed / n_rows, low=low, high=high)
-            )
+            share = float(changed[chosen].mean())
+            found.append(SliceChange(name=label, n_rows=n_rows, share=share, low=low, high=high))
     found.sort(key=lambda item: (-item.share, item.name))
     return tuple(found[:MAX_SLICES])

@@ -27,15 +27,18 @@ class Incumbent:
     snapshot: DataSnapshot
     split: Split
 
-    def as_rival(self, frame: pl.DataFrame, split: Split, store: SnapshotStore) -> Rival:
+    def as_rival(
+        self, frame: pl.DataFrame, snapshot: DataSnapshot, split: Split, store: SnapshotStore
+    ) -> Rival:
         """Return it as a rival on some rows of the analysis part of another split.
 
         Args:
             frame: The rows, raw.
+            snapshot: The data that they are of.
             split: Whose analysis part they are of.
         """
         seen: np.ndarray | None = None
-        if not same_rows(split, self.split):
+        if not same_rows(snapshot, split, self.snapshot, self.split):
             seen = mark_seen(frame, self.snapshot, self.split, store)
         return Rival(
             name=self.version.name,

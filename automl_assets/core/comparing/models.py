@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from automl_assets.core.comparing.changes import Changes, find_changes, metric_differences
+from automl_assets.core.comparing.changes import (
+    Changes,
+    find_changes,
+    metric_differences,
+    shown_features,
+)
 from automl_assets.core.comparing.rows import mark_seen, same_rows
 from automl_assets.core.errors import RequestError
+from automl_assets.core.evaluation.clusters import clusters_of
 from automl_assets.core.evaluation.comparison import Difference
 from automl_assets.core.evaluation.openings import open_analysis
 from automl_assets.core.evaluation.sections.champion import aligned
@@ -170,7 +176,7 @@ def _pair(first: Registered, other: Registered, store: SnapshotStore) -> Pair:
         store,
         first.split,
         request_id=str(first.card["identity"]["request_id"]),
-        candidates_sha256=other.candidates.artifact_sha256,
+        candidates_sha256=other.candidates.ledger_sha256,
     )
     request, profile = first.request, first.snapshot.profile
     rows = read_rows(first.split, "analysis", store)
@@ -178,7 +184,7 @@ def _pair(first: Registered, other: Registered, store: SnapshotStore) -> Pair:
         rows = rows[np.linspace(0, len(rows) - 1, MAX_EXAMINED_ROWS).round().astype(np.intp)]
     frame = rows_frame(first.snapshot, rows, _columns(first, other), store)
     seen = np.zeros(frame.height, np.bool_)
-    if not same_rows(first.split, other.split):
+    if not same_rows(first.snapshot, first.split, other.snapshot, other.split):
         seen = mark_seen(frame, other.snapshot, other.split, store)
     if frame.height - seen.sum() < FEWEST_ROWS:
         raise RequestError(
@@ -189,7 +195,10 @@ def _pair(first: Registered, other: Registered, store: SnapshotStore) -> Pair:
         )
     frame = frame.filter(~seen)
     y = target_vector(frame[request.data.target], profile)
-    group = request.data.group
+    group, time = request.data.group, request.data.time
+    clusters = clusters_of(
+        None if group is None else group_codes(frame[group]), None if time is None else frame[time]
+    )
     ours = first.predictor.predict_array(frame)
     theirs = other.predictor.predict_array(frame)
     classes, decisions = profile.classes, None
@@ -211,16 +220,17 @@ def _pair(first: Registered, other: Registered, store: SnapshotStore) -> Pair:
             (ours, first.predictor.manifest.threshold),
             seed=request.seed,
             confidence=opening.confidence,
-            groups=None if group is None else group_codes(frame[group]),
+            groups=clusters,
         ),
         changes=find_changes(
-            frame.select(profile.features),
+            frame.select(shown_features(profile)),
             theirs,
             ours,
             classes=classes,
             decisions=decisions,
             spread=0.0 if classes else float(y.std()),
             confidence=opening.confidence,
+            groups=clusters,
         ),
         parameters=parameter_changes(first, other),
         data=data_changes(first.snapshot, other.snapshot),
@@ -238,8 +248,8 @@ def _columns(first: Registered, other: Registered) -> tuple[str, ...]:
             "there. Name the models the other way round."
         )
     data = first.request.data
-    group = () if data.group is None else (data.group,)
-    return tuple(dict.fromkeys((*first.snapshot.profile.features, *needed, data.target, *group)))
+    more = (name for name in (data.group, data.time) if name is not None)
+    return tuple(dict.fromkeys((*first.snapshot.profile.features, *needed, data.target, *more)))
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:
@@ -273,11 +283,13 @@ def parameter_changes(first: Registered, second: Registered) -> tuple[ParameterC
 
 def data_changes(first: DataSnapshot, second: DataSnapshot) -> tuple[ParameterChange, ...]:
     """Return what differs between two snapshots: commit, rows, columns, types, target."""
+    is_same = first.content_sha256 == second.content_sha256
 
     def values(snapshot: DataSnapshot) -> dict[str, str]:
         profile = snapshot.profile
         return {
-            "commit": snapshot.commit_id,
+            # The same content is committed again for each request that reads it.
+            **({} if is_same else {"commit": snapshot.commit_id}),
             "content sha256": snapshot.content_sha256,
             "rows": f"{snapshot.n_rows:,}",
             **{f"column {item.name}": item.dtype for item in profile.columns},

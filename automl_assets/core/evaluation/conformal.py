@@ -99,10 +99,17 @@ def prediction_intervals(
     from mapie.conformity_scores import ResidualNormalisedScore
     from mapie.regression import SplitConformalRegressor
 
+    # mapie's tolerances are absolute: of targets of 1e12 rounding alone is beyond them.
+    centre = float(np.median(prediction))
+    unit = math.ldexp(1.0, math.frexp(float(abs(y - prediction).max()))[1])
+    y, prediction, new = (
+        (np.asarray(values, np.float64) - centre) / unit for values in (y, prediction, new)
+    )
     score: Any = "absolute" if method == "absolute" else ResidualNormalisedScore(random_state=seed)
     found = SplitConformalRegressor(_echo(0), confidence_level=LEVELS, conformity_score=score)
     found.conformalize(prediction.reshape(-1, 1), y)
-    return found.predict_interval(new.reshape(-1, 1), allow_infinite_bounds=True)[1]
+    ends = found.predict_interval(new.reshape(-1, 1), allow_infinite_bounds=True)[1]
+    return centre + unit * ends
 
 
 def prediction_sets(

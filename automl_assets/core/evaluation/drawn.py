@@ -70,9 +70,6 @@ def taken(rows: "Rows", positions: "np.ndarray") -> "Rows":
 
 def seen_by_metric(examined: "Examined", prediction: "np.ndarray") -> "np.ndarray":
     """Return predictions as the search's metric looks at them: decisions, if it is about those."""
-    from automl_assets.core.evaluation.confusion import decided
-    from automl_assets.core.evaluation.judge import OF_DECISIONS
+    from automl_assets.core.evaluation.judge import seen_by
 
-    if examined.metric.name in OF_DECISIONS and examined.threshold is not None:
-        return decided(prediction, examined.threshold)
-    return prediction
+    return seen_by(examined.metric, prediction, examined.threshold)

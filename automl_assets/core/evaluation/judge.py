@@ -26,6 +26,18 @@ OF_DECISIONS = frozenset(
 """Metrics that look at decisions, not at probabilities."""
 
 
+def seen_by(metric: Metric, prediction: "np.ndarray", threshold: float | None) -> "np.ndarray":
+    """Return predictions as a metric is to see them: probabilities, or decisions.
+
+    Args:
+        threshold: Probability from which the positive class is decided on; None: the most
+            probable class is.
+    """
+    if metric.name in OF_DECISIONS and threshold is not None:
+        return decided(prediction, threshold)
+    return prediction
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgeInput:
     """Predictions of the analysis part and what is needed to judge them.
@@ -62,9 +74,7 @@ class JudgeInput:
 
     def seen_by(self, metric: Metric, prediction: "np.ndarray") -> "np.ndarray":
         """Return predictions as a metric is to see them: probabilities, or decisions."""
-        if metric.name in OF_DECISIONS and self.threshold is not None:
-            return decided(prediction, self.threshold)
-        return prediction
+        return seen_by(metric, prediction, self.threshold)
 
 
 def judge(judged: JudgeInput) -> Evaluation:

@@ -38,6 +38,16 @@ def shown_alike(value: float, *others: float) -> str:
     return f"{value:,.{max(0, 4 if size == 0 else 3 - size)}f}"
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and what it counts.
+
+    Examples:
+        >>> [counted(n, "fit", "fits") for n in (1, 0, 1200)]
+        ['1 fit', '0 fits', '1,200 fits']
+    """
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def short(text: str) -> str:
     """Return a text of at most 48 characters: long names often differ only at their end.
 

@@ -10,7 +10,7 @@ from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.evaluation.sections import load_sections
 from automl_assets.core.metrics import load_metrics
-from automl_assets.core.report.limits import NO_FAILURES, find_limits
+from automl_assets.core.report.limits import NO_FAILURES, find_limits, off_choice
 from automl_assets.core.report.schema import CARD
 from automl_assets.core.report.search_importance import parameter_importance
 from automl_assets.core.report.search_words import (
@@ -70,9 +70,12 @@ def build_card(
         "evaluation": evaluation.model_dump(mode="json"),
         "opening": opening.model_dump(mode="json"),
         "findings": [
-            {"section": name, "text": text}
-            for name, found in sections.items()
-            for text in load_sections()[name].sentences(found)
+            *_off_choice(candidates, evaluation),
+            *(
+                {"section": name, "text": text}
+                for name, found in sections.items()
+                for text in load_sections()[name].sentences(found)
+            ),
         ],
         "sections": {name: found.model_dump(mode="json") for name, found in sections.items()},
         "limits": list(
@@ -89,6 +92,11 @@ def build_card(
         "environment": environment,
     }
     return _without_nan(card)
+
+
+def _off_choice(candidates: CandidateSet, evaluation: Evaluation) -> list[dict[str, str]]:
+    told = off_choice(candidates, evaluation)
+    return [] if told is None else [{"section": "search", "text": told}]
 
 
 def _search_summary(candidates: CandidateSet) -> dict[str, Any]:

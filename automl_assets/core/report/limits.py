@@ -6,7 +6,7 @@ from types import MappingProxyType
 from automl_assets.core.evaluation.openings import Opening
 from automl_assets.core.evaluation.result import Evaluation
 from automl_assets.core.evaluation.sections import load_sections
-from automl_assets.core.evaluation.wording import percent, short, shown
+from automl_assets.core.evaluation.wording import counted, percent, short, shown, shown_interval
 from automl_assets.core.values import CandidateSet, DataSnapshot, Split, Value
 
 MIN_ANALYSIS_ROWS = 500
@@ -92,15 +92,25 @@ def _of_rows(evaluation: Evaluation) -> list[str]:
     return limits
 
 
-def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
-    limits = []
+def off_choice(candidates: CandidateSet, evaluation: Evaluation) -> str | None:
+    """Return a sentence if the model's score when chosen is outside the analysis interval."""
     primary = evaluation.metrics[0]
     score = candidates.best.score if candidates.score is None else candidates.score
-    if score is not None and not primary.low <= score <= primary.high:
+    if score is None or primary.low <= score <= primary.high:
+        return None
+    return (
+        f"When the model was chosen it scored {shown(score)} ({candidates.selection}), outside "
+        f"the interval of the analysis part, {shown_interval(primary.low, primary.high)}: trust "
+        "the analysis part."
+    )
+
+
+def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
+    limits = []
+    if off_choice(candidates, evaluation) is not None:
         limits.append(
-            f"The model's score when it was chosen ({candidates.selection}, {shown(score)}) lies "
-            "outside the interval on the analysis part: the choice was lucky, the refit changed "
-            "the model, or the parts differ. Trust the analysis part."
+            "The score when the model was chosen is not what the analysis part shows: the choice "
+            "was lucky, the refit or the calibration changed the model, or the parts differ."
         )
     if candidates.stopped_by == "time_limit":
         limits.append(
@@ -109,7 +119,9 @@ def _of_search(candidates: CandidateSet, evaluation: Evaluation) -> list[str]:
         )
     n_cut = sum(item.truncated for item in candidates.leaderboard)
     if n_cut:
-        limits.append(f"The clock cut {n_cut:,} fits short: they might have scored better.")
+        limits.append(
+            f"The clock cut {counted(n_cut, 'fit', 'fits')} short: scores might have been better."
+        )
     n_failed = sum(item.state == "failed" for item in candidates.leaderboard)
     if n_failed:
         limits.append(f"{n_failed:,} of {len(candidates.leaderboard):,} trials failed.")

@@ -56,7 +56,7 @@ def render_html(
             figures=figures,
             search_figures=search_figures,
             pages=pages,
-            titles={page.name: page.title for page in pages},
+            titles={"search": "Search"} | {page.name: page.title for page in pages},
             card_sha256=card_sha256,
             max_leaders=MAX_LEADERS,
             max_listed=MAX_LISTED,

@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.evaluation.wording import shown
+from automl_assets.core.metrics import load_metrics
 from automl_assets.core.report.search_importance import parameter_importance
 from automl_assets.core.report.search_words import family_accounts, gap
 from automl_assets.core.values import Candidate, CandidateSet
@@ -149,7 +150,7 @@ def _history(candidates: CandidateSet) -> Picture | None:
         axes.step(*zip(*steps, strict=True), where="post", color=palette.ink, linewidth=1.1)
         _zoom(axes, [score for _, score in kept], candidates.direction)
         axes.set_xlabel("Trial")
-        axes.set_ylabel(f"{candidates.metric}, {candidates.selection}")
+        axes.set_ylabel(f"{load_metrics()[candidates.metric].label}, {candidates.selection}")
         _legend_below(axes)
 
     return Picture(
@@ -272,7 +273,7 @@ def _gaps(candidates: CandidateSet) -> Picture | None:
         axes.scatter(score, names, s=22, color=palette.accent, label="other rows", zorder=3)
         axes.grid(visible=False, axis="y")
         axes.margins(y=0.12)
-        axes.set_xlabel(candidates.metric)
+        axes.set_xlabel(load_metrics()[candidates.metric].label)
         _legend_below(axes)
 
     return Picture(

@@ -57,7 +57,7 @@ def _difference(item: EnvironmentDifference) -> str:
 
 
 def _brief(value: str) -> str:
-    return f"{value[:12]}…" if len(value) > 40 else value
+    return f"{value[:12]}…" if len(value) >= 40 else value
 
 
 def _listed(items: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """What must hold between the keys about data: places, roles of columns, rows and parts."""
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from automl_assets.core.request import TrainingRequest
 
 SMALLEST_TRAINING_SHARE = 0.4
+
+_USER_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
 
 
 def why_no_feature(request: "TrainingRequest", column: str) -> str | None:
@@ -48,6 +51,12 @@ def _places(request: "TrainingRequest") -> Iterator[tuple[Loc, str]]:
         yield loc, f"rows come from one place; found {found}; keep one of them"
     if places in (["connection"], ["repository"]) and data.table is None:
         yield loc, f"{places[0]!r} holds many tables; found no 'table'; name one"
+    if data.path is not None and _USER_IN_URL.match(data.path):
+        yield (
+            (*loc, "path"),
+            "a request is kept and shown, so its URL holds no user and no password; remove what "
+            "stands before '@', and have the operator configure it",
+        )
     for key, owners in _PLACE_KEYS.items():
         if getattr(data, key) is not None and places and places[0] not in owners:
             yield loc, f"{key!r} belongs to {' or '.join(owners)}, not to {places[0]!r}; remove it"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from automl_assets.core.evaluation.examination import Examined, Section
 from automl_assets.core.evaluation.wording import percent, shown, shown_interval
+from automl_assets.core.metrics import load_metrics
 from automl_assets.core.values import Board, CandidateSet, Value
 
 MAX_SHOWN = 15
@@ -106,6 +107,7 @@ def _entries(candidates: CandidateSet, board: Board) -> tuple[Entry, ...]:
 def sentences(found: Value) -> tuple[str, ...]:
     """Say how many candidates are tied, and what the best of them is worth."""
     assert isinstance(found, Leaderboard)
+    label = load_metrics()[found.metric].label
     told = (
         f"One candidate is better than the {found.n_compared - 1:,} others by more than chance "
         "explains."
@@ -115,7 +117,7 @@ def sentences(found: Value) -> tuple[str, ...]:
     )
     return (
         told,
-        f"The best one's {found.metric} when chosen, {shown(found.naive)}, is worth "
+        f"The best one's {label} when chosen, {shown(found.naive)}, is worth "
         f"{shown(found.corrected)} {shown_interval(found.low, found.high)} once its luck is taken "
         "off.",
     )

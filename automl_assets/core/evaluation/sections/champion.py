@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from automl_assets.core.comparing.changes import Changes, find_changes, metric_differences
+from automl_assets.core.comparing.changes import (
+    Changes,
+    find_changes,
+    metric_differences,
+    shown_features,
+)
+from automl_assets.core.evaluation.clusters import clusters_of
 from automl_assets.core.evaluation.comparison import Difference
 from automl_assets.core.evaluation.examination import Examined, Rival, Section
 from automl_assets.core.evaluation.wording import percent, shown, shown_interval
@@ -72,6 +78,10 @@ def examine(examined: Examined) -> ChampionComparison | None:
             update={"reason": reason}
         )
     new = np.flatnonzero(~seen)
+    clusters = clusters_of(
+        None if rows.groups is None else rows.groups[new],
+        None if rows.times is None else rows.times[new],
+    )
     frame, y, ours = rows.frame[new], rows.y[new], rows.prediction[new]
     predictor = champion.predictor
     theirs = predictor.predict_array(frame)
@@ -88,16 +98,17 @@ def examine(examined: Examined) -> ChampionComparison | None:
         (theirs, predictor.manifest.threshold),
         seed=examined.seed,
         confidence=examined.confidence,
-        groups=None if rows.groups is None else rows.groups[new],
+        groups=clusters,
     )
     changes = find_changes(
-        frame.select(examined.profile.features),
+        frame.select(shown_features(examined.profile)),
         ours,
         theirs,
         classes=classes,
         decisions=decisions,
         spread=0.0 if classes else float(y.std()),
         confidence=examined.confidence,
+        groups=clusters,
     )
     told = _told(champion, n_rows=len(new), n_seen=int(seen.sum()))
     gain = differences[0] if differences else None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_assets.core.evaluation.drawn import seconds_per_row
 from automl_assets.core.evaluation.examination import Examined, Section
 from automl_assets.core.evaluation.explaining import cases, shap
 from automl_assets.core.evaluation.explaining.cases import Case
@@ -43,9 +44,6 @@ SECONDS = 2.6
 about fewer. Contributions may take what a section may."""
 
 IMPORTANCE_SHARE, DEPENDENCE_SHARE = 0.75, 0.2
-
-SLOW_SECONDS_PER_ROW = 2e-4
-"""Where nobody had the time to measure it."""
 
 _MOST_VALUES = 50_000_000
 """Encoded values of the shuffled rows in memory at once: 200 MB."""
@@ -129,7 +127,7 @@ def _draw(examined: Examined, asked: Explain) -> _Drawn:
         read={name: column for name, column in columns.items() if name in read},
         shown_class=shown_class,
         seconds=min(examined.seconds, SECONDS * max(1.0, asked.rows / DEFAULT_ROWS)),
-        seconds_per_row=examined.candidates.seconds_per_row or SLOW_SECONDS_PER_ROW,
+        seconds_per_row=seconds_per_row(examined),
     )
 
 

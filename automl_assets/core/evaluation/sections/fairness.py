@@ -8,7 +8,7 @@ from automl_assets.core.evaluation.slicing.groups import (
     compare_groups,
 )
 from automl_assets.core.evaluation.slicing.study import judged_rows
-from automl_assets.core.evaluation.wording import short, shown, shown_interval
+from automl_assets.core.evaluation.wording import counted, short, shown, shown_interval
 from automl_assets.core.profile.personal import personal_columns
 from automl_assets.core.values import Value
 
@@ -98,7 +98,7 @@ def _limits(report: Value) -> tuple[str, ...]:
     ]
     n_small = sum(bool(group.why_small) for column in report.columns for group in column.groups)
     if n_small:
-        told.append(f"{n_small:,} groups were too small to be compared.")
+        told.append(f"{counted(n_small, 'group was', 'groups were')} too small to be compared.")
     return tuple(told)
 
 

@@ -191,7 +191,8 @@ def examine(examined: Examined) -> LearningCurve:
     elif seconds > examined.seconds:
         missing = (
             f"Fits on a tenth, three tenths and all of {refitter.n_rows:,} rows would take about "
-            f"{shown(seconds)} CPU seconds, and there are {shown(examined.seconds)}."
+            f"{shown(seconds)} CPU seconds, more than the {shown(examined.seconds)} that a section "
+            "of this report may take."
         )
     if missing or refitter is None:
         return empty.model_copy(update={"missing": missing})

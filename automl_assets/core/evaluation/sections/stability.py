@@ -212,8 +212,9 @@ def _why_not(examined: Examined, seconds: float | None) -> str:
         )
     if seconds > examined.seconds:
         return (
-            f"{N_SEEDS} fits with other seeds would take about {shown(seconds)} CPU seconds, "
-            f"and there are {shown(examined.seconds)}."
+            f"How much another seed changes is not known: {N_SEEDS} fits would take about "
+            f"{shown(seconds)} CPU seconds, more than the {shown(examined.seconds)} that a section "
+            "of this report may take."
         )
     if len(examined.analysis.y) < MIN_ROWS:
         return (

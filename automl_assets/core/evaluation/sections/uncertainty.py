@@ -25,6 +25,9 @@ MAX_CALIBRATION_ROWS = 20_000
 MAX_CELLS = 1_000_000
 """Rows times classes of the analysis part that coverage is counted on."""
 
+FEWEST_TOLD_ROWS = 30
+"""Of a class; shares of fewer rows are grey in the table."""
+
 FEWEST_NORMALISED_ROWS = 200
 """Half of them teach how wide an interval is, the other half how often it holds."""
 
@@ -128,7 +131,9 @@ def _sentences(value: Value) -> tuple[str, ...]:
             f"Sets of classes that ask for {percent(level.level)} {held}; "
             f"{percent(1 - (level.several or 0) - (level.empty or 0))} of them name one class."
         )
-    worst = min(first.stretches, key=lambda item: item.observed.high, default=None)
+    # What is grey in the table is no news.
+    large = [item for item in first.stretches if item.observed.n_rows >= FEWEST_TOLD_ROWS]
+    worst = min(large, key=lambda item: item.observed.high, default=None)
     if worst is not None and worst.name and worst.observed.high < value.shown_level:
         told += (
             f" Class {short(worst.name)!r} is held only in {percent(worst.observed.value)} of "

@@ -7,9 +7,8 @@ import numpy as np
 
 from automl_assets.core.errors import ContractError
 from automl_assets.core.evaluation.clusters import clusters_of
-from automl_assets.core.evaluation.confusion import decided
 from automl_assets.core.evaluation.examination import Examined
-from automl_assets.core.evaluation.judge import OF_DECISIONS
+from automl_assets.core.evaluation.judge import seen_by
 from automl_assets.core.evaluation.slicing import Slicings, make_slicings
 from automl_assets.core.evaluation.slicing.inference import Contrast, contrast
 from automl_assets.core.evaluation.slicing.scores import (
@@ -87,19 +86,12 @@ def study_slices(examined: Examined) -> Study:
     return study
 
 
-def seen_by(metric: Metric, examined: Examined, prediction: np.ndarray) -> np.ndarray:
-    """Return predictions as a metric is to see them: probabilities, or decisions."""
-    if metric.name in OF_DECISIONS and examined.threshold is not None:
-        return decided(prediction, examined.threshold)
-    return prediction
-
-
 def judged_rows(metric: Metric, examined: Examined) -> Judged:
     """Return the analysis part as a metric is to see it."""
     rows = examined.analysis
     return Judged(
         y=rows.y,
-        prediction=seen_by(metric, examined, rows.prediction),
+        prediction=seen_by(metric, rows.prediction, examined.threshold),
         clusters=clusters_of(rows.groups, rows.times),
     )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from automl_assets.core.evaluation.sections.board import Leaderboard
 from automl_assets.core.evaluation.wording import percent, shown, shown_interval
+from automl_assets.core.metrics import load_metrics
 from automl_assets.core.report.search_pictures import Palette, Picture
 from automl_assets.core.report.section_pictures import SectionPictures
 
@@ -30,7 +31,7 @@ def _scores(found: Leaderboard) -> Picture:
         )
         axes.margins(x=0.08, y=0.06)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{found.metric}, {found.selection}")
+        axes.set_xlabel(f"{load_metrics()[found.metric].label}, {found.selection}")
 
     return Picture(
         name="ties",

@@ -40,7 +40,8 @@ def _picture(number: int, item: Dependence, value: Explanations, scale: Range) -
     return Picture(
         name=f"dependence-{number}",
         title=short(item.column),
-        caption=f"{value.outcome[:1].upper()}{value.outcome[1:]}, mean of {item.n_rows} rows: "
+        # A column's name keeps its case.
+        caption=f"Mean {value.outcome} of {item.n_rows} rows: "
         f"{shown(first.mean)} at {first.label}, {shown(last.mean)} at {last.label}; "
         f"{percent(value.confidence)} intervals are ±{shown(item.error)} or narrower.{others}",
         draw=partial(_draw_names if by_name else _draw_line, points, item.kind, value, scale),
