@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from automl_assets.assets.code import version_of
+from automl_assets.core.evaluation.wording import percent
 from automl_assets.core.leakage.part_comparison import PartComparison
 from automl_assets.core.values import (
     AcceptedRequest,
@@ -178,7 +179,7 @@ def report_metadata(report: EvaluationReport, *, path: str, url: str | None) -> 
                 {
                     "metric": item.metric,
                     "value": f"{item.value:.6g}",
-                    "95 % interval": f"[{item.low:.4g}, {item.high:.4g}]",
+                    f"{percent(item.confidence)} interval": f"[{item.low:.4g}, {item.high:.4g}]",
                     "no model": f"{base.value:.6g}",
                     "method": item.method,
                 }

@@ -22,7 +22,7 @@ Why = Annotated[str | None, typer.Option("--reason", help="Why: must be said, an
 
 @app.command(rich_help_panel=REQUESTS)
 def rerun(
-    request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
+    request_id: Annotated[str, typer.Argument(metavar="ID", help="As `automl list` shows it.")],
 ) -> None:
     """Run a request once more; trials of an unchanged search are not repeated."""
     from automl_assets.cli.again import rerun_request
@@ -32,7 +32,7 @@ def rerun(
 
 @app.command(rich_help_panel=REQUESTS)
 def clone(
-    request_id: Annotated[str, typer.Argument(help="As `automl list` shows it.")],
+    request_id: Annotated[str, typer.Argument(metavar="ID", help="As `automl list` shows it.")],
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="What differs; may be given again."),
@@ -89,7 +89,7 @@ def promote(
 
 @app.command(rich_help_panel=MODELS)
 def rollback(
-    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
     reason: Why = None,
 ) -> None:
     """Give the alias champion back to the version that had it before."""

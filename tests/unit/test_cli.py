@@ -8,6 +8,8 @@ import pytest
 import typer
 
 from automl_assets import cli
+from automl_assets.cli import release
+from automl_assets.cli.reference import split_reference
 from automl_assets.cli.train import TrainOptions, request_for, train_file
 from automl_assets.core.errors import ContractError, RequestError, SearchError, ServiceError
 from automl_assets.settings import Settings
@@ -157,3 +159,28 @@ def test_each_command_belongs_to_a_group_of_the_help() -> None:
     assert set(panels.values()) == {"Requests", "Models", "Data and platform"}
     models = [name for name, panel in panels.items() if panel == "Models"]
     assert models == ["predict", "compare", "approve", "promote", "rollback", "reproduce", "audit"]
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [("churn", ("churn", None)), ("churn@12", ("churn", "12")), ("a b@c@d", ("a b", "c@d"))],
+)
+def test_a_model_is_named_with_or_without_a_version(model: str, meant: tuple[str, str]) -> None:
+    assert split_reference(model) == meant
+
+
+@pytest.mark.parametrize("model", ["churn@", "@1", "@", ""])
+def test_half_a_name_of_a_model_is_never_taken_for_the_newest_version(model: str) -> None:
+    with pytest.raises(RequestError, match="A model is NAME, or NAME@"):
+        split_reference(model)
+
+
+def test_a_move_without_a_reason_is_refused_before_anything_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(release, "_open_desk", lambda settings: pytest.fail("was opened"))
+
+    with pytest.raises(RequestError, match="says why"):
+        release.promote_version("churn@1", to="champion", reason=" ")
+    with pytest.raises(RequestError, match="says why"):
+        release.roll_back_version("churn", reason="")

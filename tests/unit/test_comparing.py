@@ -215,3 +215,14 @@ def test_columns_rows_and_classes_that_differ_are_named() -> None:
     changed = {item.name: (item.first, item.second) for item in data_changes(first, second)}
 
     assert changed == {"column income": (None, "Float64"), "column plan": ("Float64", None)}
+
+
+def test_the_same_content_under_another_commit_is_no_difference_of_the_data() -> None:
+    from tests.unit.test_report import snapshot_of
+
+    first = snapshot_of("binary", ("no", "yes"), ("age",))
+    again = first.model_copy(update={"commit_id": "e" * 64})
+    other = again.model_copy(update={"content_sha256": "d" * 64})
+
+    assert data_changes(first, again) == ()
+    assert {item.name for item in data_changes(first, other)} == {"commit", "content sha256"}

@@ -520,9 +520,13 @@ CARD = {"identity": {"target": "target"}}
 
 def page(examined: Examined) -> tuple[str, Explanations]:
     found = explained(examined)
-    card = CARD | {"evaluation": {"classes": list(examined.classes)}}
+    return rendered(found, examined.classes), found
+
+
+def rendered(found: Explanations, classes: tuple[str, ...]) -> str:
+    card = CARD | {"evaluation": {"classes": list(classes)}}
     template = templates().get_template("sections/explanations.html.j2")
-    return template.render(section=found.model_dump(mode="json"), card=card), found
+    return template.render(section=found.model_dump(mode="json"), card=card)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -534,6 +538,19 @@ def test_the_page_begins_with_words_and_shows_every_case(winners, task, local) -
     assert html.count('<tr><th scope="row"') == len(found.cases)
     assert ("Shapley values (SHAP)" in html) == (local == "shap")
     assert found.importance[0].name in SECTION.sentences(found)[0]
+
+
+def test_the_page_names_what_is_beyond_noise_though_another_column_seems_stronger(winners) -> None:
+    found = explained(asking(winners["binary"]))
+    first, *others = found.importance
+    loud = first.model_copy(update={"noise": 2 * abs(first.mean) + 1})
+    quiet = [item.model_copy(update={"noise": item.mean - 1.0}) for item in others]
+    value = found.model_copy(update={"importance": (loud, *quiet)})
+
+    html = rendered(value, winners["binary"].classes)
+
+    assert f"relies most on {others[0].name}:" in html
+    assert f"relies most on {others[0].name}" in SECTION.sentences(value)[0]
 
 
 def test_a_model_that_uses_nothing_is_told_in_words(winners) -> None:
@@ -562,7 +579,7 @@ def test_pictures_are_drawn_on_one_scale_and_say_how_many_rows(winners, task) ->
     figures = draw_pictures("explanations", pictures)
 
     assert [item.title for item in figures] == [item.column for item in found.dependence]
-    assert all("mean of 200 rows" in item.caption for item in figures)
+    assert all(item.caption.startswith(f"Mean {found.outcome} of 200 rows") for item in figures)
     assert all("var(--accent)" in item.svg for item in figures)
     ends = set()
     for picture, item in zip(pictures, found.dependence, strict=True):

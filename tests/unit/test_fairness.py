@@ -113,7 +113,7 @@ def test_small_groups_are_left_out_and_said(binary: Examined) -> None:
     rare = next(item for item in found.columns[0].groups if item.name == "plan=rare")
     assert rare.why_small == "it has 60 rows, and 100 are needed"
     assert not rare.rates
-    assert "1 groups were too small to be compared." in SECTION.limits(found)
+    assert "1 group was too small to be compared." in SECTION.limits(found)
 
 
 def test_groups_by_personal_data_are_not_shown(binary: Examined) -> None:

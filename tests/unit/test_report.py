@@ -156,6 +156,7 @@ def written(
     opening=None,
     threshold=None,
     failed=None,
+    candidates=None,
 ):
     classes = classes or {"binary": ("no", EVIL), "multiclass": ("a", EVIL, "c")}.get(task, ())
     return write_report(
@@ -163,7 +164,7 @@ def written(
         accepted=accepted_request(),
         snapshot=snapshot_of(task, classes, features),
         split=split_of(features),
-        candidates=candidates_of(task),
+        candidates=candidates or candidates_of(task),
         evaluation=evaluated(task, classes, threshold),
         sections=sections or {},
         opening=opening or OPENING,

@@ -18,7 +18,7 @@ from automl_assets.core.report.render import templates
 from automl_assets.core.report.schema import card_json_schema
 from automl_assets.core.report.section_pictures import load_section_pictures
 from tests.examinations import make_examined
-from tests.unit.test_report import EVIL, OPENING, TASKS, Page, written
+from tests.unit.test_report import EVIL, OPENING, TASKS, Page, candidates_of, written
 
 ASKED = {
     "slices": ["plan", "age < 40"],
@@ -102,6 +102,18 @@ def test_openings_beyond_the_first_are_told_with_their_confidence(tmp_path):
     assert card["opening"]["number"] == 3
     assert any("has been opened 3 times" in text for text in card["limits"])
     assert EVIL not in (tmp_path / "report.html").read_text()
+
+
+def test_a_score_that_the_analysis_part_does_not_confirm_is_told_first(tmp_path):
+    candidates = candidates_of("binary").model_copy(update={"score": 0.01})
+
+    written(tmp_path, candidates=candidates)
+
+    card = json.loads((tmp_path / "card.json").read_text())
+    first = card["findings"][0]
+    assert first["section"] == "search"
+    assert "trust the analysis part" in first["text"]
+    assert '<a href="#search">Search</a> When the model' in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -121,7 +121,8 @@ def test_refits_that_are_not_affordable_are_not_begun():
     assert examined.refitter.fits == []
     assert result.refits is None
     assert result.missing == (
-        "4 fits with other seeds would take about 40 CPU seconds, and there are 30."
+        "How much another seed changes is not known: 4 fits would take about 40 CPU seconds, "
+        "more than the 30 that a section of this report may take."
     )
     assert result.missing in page(result)
 

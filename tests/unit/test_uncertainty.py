@@ -139,6 +139,21 @@ def test_classes_are_counted_apart():
     assert [item.observed.n_rows for item in stretches] == counts.tolist()
 
 
+def test_a_class_of_few_rows_is_no_news():
+    value = found("multiclass")
+    first, *others = value.methods
+    missed = first.stretches[0].observed.model_copy(update={"high": 0.2, "n_rows": 30})
+
+    def told(n_rows):
+        observed = missed.model_copy(update={"n_rows": n_rows})
+        stretch = first.stretches[0].model_copy(update={"observed": observed})
+        method = first.model_copy(update={"stretches": (stretch,)})
+        return SECTION.sentences(value.model_copy(update={"methods": (method, *others)}))[0]
+
+    assert "is held only in" in told(30)
+    assert "is held only in" not in told(29)
+
+
 def test_stretches_of_predictions_rise_and_hold_every_row_once():
     stretches = found("regression").methods[0].stretches
 
