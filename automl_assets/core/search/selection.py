@@ -23,6 +23,10 @@ MAX_FOLDS_SHARE = 0.2
 """Of the time of all workers, what the plain candidates may take for all their fits: with less
 time, fewer fits each tell more than fewer candidates that were compared well."""
 
+TINY_ROWS, TINY_FITS, MAX_TINY_SHARE = 2_000, 3, 0.5
+"""Of a tiny table the held-out part is a hundred rows or two, on which the best of fifty candidates
+is the luckiest: there three fits come first, if the plain candidates leave half of the time."""
+
 
 def choose_fits(
     *,
@@ -50,12 +54,17 @@ def choose_fits(
         [6, 2, 1]
         >>> choose_fits(**sizes, strategy="time", plain_share=0)
         1
+        >>> tiny = sizes | {"n_train": 300, "n_validation": 80}
+        >>> choose_fits(**tiny, strategy="random", plain_share=0.1)
+        3
     """
     n_rows = n_train + n_validation
     few = n_rows < MAX_OUT_OF_FOLD_ROWS and n_rows * n_features < MAX_OUT_OF_FOLD_CELLS
     if not few or strategy not in ("random", "group") or n_folds < 2:
         return 1
     affordable = n_folds + 1 if plain_share <= 0 else int(MAX_FOLDS_SHARE / plain_share)
+    if n_rows < TINY_ROWS and TINY_FITS * plain_share <= MAX_TINY_SHARE:
+        affordable = max(affordable, TINY_FITS)
     return max(1, min(n_folds + 1, affordable))
 
 
