@@ -17,7 +17,7 @@ from automl_assets.core.values import Value
 CHALLENGER, CHAMPION, ARCHIVED = "challenger", "champion", "archived"
 """Aliases: the newest to be tried, the one in use, and the one that was in use before it."""
 
-EventKind = Literal["registered", "approved", "promoted", "rolled_back", "reproduced", "audited"]
+EventKind = Literal["registered", "approved", "promoted", "rolled_back", "reproduced"]
 
 
 class ReleaseEvent(Value):

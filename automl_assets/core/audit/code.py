@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from automl_assets.core.audit.evidence import Evidence
 from automl_assets.core.audit.result import Link, LinkBuilder
+from automl_assets.core.encoding import preprocessing_version
 
 _CODE = ("code", "git_commit", "git_state", "preprocessing_version")
 _LOCK = ("lock_sha256", "installed_sha256", "image")
@@ -32,7 +33,7 @@ def _origin_link(name: str, evidence: Evidence, belongs: Callable[[str], bool]) 
         if key.startswith("env.") or key in (*_CODE, *_LOCK)
     }
     told = evidence.told("environment") or {}
-    here = evidence.places.here
+    here = {**evidence.places.here, "preprocessing_version": preprocessing_version()}
     for key in sorted({*recorded, *told}):
         if not belongs(key):
             continue
