@@ -1,7 +1,5 @@
 """The version that is in use, with what is needed to compare a new one with it."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +7,11 @@ import numpy as np
 import polars as pl
 
 from automl_assets.core.comparing.rows import mark_seen, same_rows
-from automl_assets.core.errors import RequestError, SnapshotError
+from automl_assets.core.errors import RequestError
 from automl_assets.core.evaluation.examination import Rival
 from automl_assets.core.ports import ModelRegistry, SnapshotStore
 from automl_assets.core.predictor import Predictor, load_predictor
+from automl_assets.core.registered import registered_card
 from automl_assets.core.values import DataSnapshot, ModelVersion, Split
 
 CHAMPION = "champion"
@@ -79,13 +78,4 @@ def read_card(registry: ModelRegistry, version: ModelVersion) -> dict[str, Any]:
         ServiceError: The registry does not answer.
     """
     with registry.inspect(version) as record:
-        file = None if record.report is None else record.report / "card.json"
-        content = file.read_bytes() if file is not None and file.exists() else b""
-    found = hashlib.sha256(content).hexdigest() if content else "nothing"
-    if found != version.card_sha256:
-        raise SnapshotError(
-            f"A version is compared by the card it was registered with, whose digest is "
-            f"{version.card_sha256!r}, but {version.name} {version.version} has {found}. "
-            f"Say `automl audit {version.name}@{version.version}` to see what else changed."
-        )
-    return json.loads(content)
+        return registered_card(record, version, ())
