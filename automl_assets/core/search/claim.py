@@ -27,9 +27,9 @@ from automl_assets.core.search.study import (
 )
 from automl_assets.core.search.trial import Job
 
-MAX_DRAWS = 3
-"""How often a sampler is asked for something that fits into the time that is left: a draw takes
-time as well, and other workers wait for it."""
+MAX_DRAWS, FREE_DRAWS = 8, 2
+"""How often a sampler is asked for something that fits into the time that is left, and how often of
+these it is free to choose the family: a draw takes time as well, and other workers wait for it."""
 
 MAX_FIRST_TRIES = 3
 """How many trials are begun for a first model when the time is over already."""
@@ -59,7 +59,8 @@ def claim_trial(
         trials = study.get_trials(deepcopy=False)
         if not _may_start(trials, plan, scale, left) or is_exhausted(trials, plan):
             return None
-        claim = _ask(study, plan, worker, trials)
+        only = _affordable(trials, plan, scale, left) if n_draws >= FREE_DRAWS else None
+        claim = _ask(study, plan, worker, trials, only)
         expected = forecast(
             claim.job,
             trials,
@@ -140,10 +141,32 @@ def is_exhausted(trials: list[FrozenTrial], plan: SearchPlan) -> bool:
     return tried >= set(plan.families)
 
 
-def _ask(study: optuna.Study, plan: SearchPlan, worker: str, trials: list[FrozenTrial]) -> Claim:
+def _affordable(
+    trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: float
+) -> str | None:
+    """Return the best family of which something that was tried fits into the time; None: none."""
+    tried: set[str] = set()
+    for trial in ranked(trials, plan):
+        job = job_of(trial)
+        if job is None or job.family in tried:
+            continue
+        tried.add(job.family)
+        in_time = _left_for_trials(trials, plan, scale, left)
+        if not forecast(job, trials, plan, scale, left=in_time, has_model=True).refusal:
+            return job.family
+    return None
+
+
+def _ask(
+    study: optuna.Study,
+    plan: SearchPlan,
+    worker: str,
+    trials: list[FrozenTrial],
+    only: str | None,
+) -> Claim:
     waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
     number = min(waiting, default=len(trials))
-    study.sampler = make_sampler(plan, trial_seed(plan.seed, number))
+    study.sampler = make_sampler(plan, trial_seed(plan.seed, number), only=only)
     trial = study.ask()
     trial.set_user_attr(WORKER, worker)
     job = _told(trial, _drawn(trial, plan))

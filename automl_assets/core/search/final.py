@@ -10,7 +10,7 @@ from pydantic import Field
 
 from automl_assets.core.encoding import Preprocessing
 from automl_assets.core.ensemble import greedy_weights
-from automl_assets.core.families import FittedModel
+from automl_assets.core.families import FittedModel, load_families
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search.assembly import (
@@ -254,33 +254,45 @@ class FinalModelMaker:
         )
 
     def _with_copies(self, parts: list[Part]) -> list[Part]:
-        """Fit the leading member again with other seeds, as long as time is left for it."""
+        """Fit members again with other seeds, as long as time is left for it.
+
+        The next one is where a second of fitting lowers the variance of the ensemble most.
+        """
         if math.isinf(self._tools.deadline) or limits_of(self._plan.constraints):
             return parts
         if self._takes_one:
             return parts
-        leading = max(range(len(parts)), key=lambda index: parts[index].weight)
-        part = parts[leading]
-        job = part.job
-        recipe = make_recipe(self._plan, job.family, job.params, job.features)
-        if not part.refitted or not recipe.family.is_random(job.params):
-            return parts
-        models, seeds = list(part.models), list(part.seeds)
+        parts = list(parts)
         kept_back = FINISH_SECONDS + self._ties.seconds
-        while len(seeds) < MAX_COPIES:
-            if self._tools.left() < REFIT_SLACK * part.seconds + kept_back:
-                break
-            seed = copy_seed(job.seed, len(seeds))
-            model = self._fit(recipe, job.model_copy(update={"seed": seed}), part.n_iterations)
+        while True:
+            left = self._tools.left() - kept_back
+            gains = {
+                index: variance_gain(part.weight, len(part.seeds)) / max(part.seconds, 1e-3)
+                for index, part in enumerate(parts)
+                if self._may_copy(part) and left >= REFIT_SLACK * part.seconds
+            }
+            if not gains:
+                return parts
+            index = max(gains, key=lambda item: gains[item])
+            copied = self._copied(parts[index])
             if self._tools.left() <= 0:
-                break
-            models.insert(len(seeds), recipe.packaged(model))
-            seeds.append(seed)
-        return [
-            *parts[:leading],
-            replace(part, models=tuple(models), seeds=tuple(seeds)),
-            *parts[leading + 1 :],
-        ]
+                return parts
+            parts[index] = copied
+
+    def _may_copy(self, part: Part) -> bool:
+        if not part.refitted or len(part.seeds) >= MAX_COPIES:
+            return False
+        return load_families()[part.job.family].is_random(part.job.params)
+
+    def _copied(self, part: Part) -> Part:
+        """Return a member with one more fit, of another seed."""
+        job, n_fits = part.job, len(part.seeds)
+        seed = copy_seed(job.seed, n_fits)
+        recipe = make_recipe(self._plan, job.family, job.params, job.features)
+        model = self._fit(recipe, job.model_copy(update={"seed": seed}), part.n_iterations)
+        # The model as found, if it is among them, stays last.
+        models = (*part.models[:n_fits], recipe.packaged(model), *part.models[n_fits:])
+        return replace(part, models=models, seeds=(*part.seeds, seed))
 
     def _fit(self, recipe: Recipe, job: Job, n_iterations: int | None) -> FittedModel:
         options = make_options(
@@ -350,6 +362,22 @@ class FinalModelMaker:
         begun = self._tools.timers.cpu()
         model.predict(rows)
         return (self._tools.timers.cpu() - begun) / max(1, len(rows))
+
+
+def variance_gain(weight: float, n_fits: int) -> float:
+    """Return by how much one more fit of a member lowers the variance of a weighted mean.
+
+    The variance of the mean of n fits that differ by their seeds alone is one n-th of one's.
+
+    Args:
+        weight: Of the member in the mean.
+        n_fits: That it has.
+
+    Examples:
+        >>> variance_gain(0.5, 1)
+        0.125
+    """
+    return weight**2 * (1 / n_fits - 1 / (n_fits + 1))
 
 
 def copy_seed(seed: int, number: int) -> int:

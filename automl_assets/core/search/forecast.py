@@ -167,13 +167,15 @@ def forecast(
         has_model: Whether a trial is complete.
     """
     is_baseline = job.origin == "baseline"
+    # Between folds one that is clearly worse is given up, as most are: it takes less.
+    may_give_up = has_model and scale.n_fits > 1
     return Forecast(
         needed=_needed(job, trials, plan, scale),
         cap=_cap(plan, left, job, trials, has_model=has_model),
         megabytes=_megabytes(job, trials, scale),
         memory=plan.memory_mb or math.inf,
         may_cut=plan.n_fits == 1 and not is_baseline,
-        slack=1.0 if is_baseline else SLACK,
+        slack=1.0 if is_baseline or may_give_up else SLACK,
         has_model=has_model,
     )
 
