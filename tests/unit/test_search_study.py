@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from automl_assets.core.search.claim import Claim, claim_trial
 from automl_assets.core.search.final import FinalModel
 from automl_assets.core.search.plan import Addition, Proposal, SearchPlan
+from automl_assets.core.search.sampler import make_sampler
 from automl_assets.core.search.standing import (
     final_model,
     ledger,
@@ -28,7 +29,6 @@ from automl_assets.core.search.study import (
     final_is_made,
     is_settled,
     job_of,
-    make_sampler,
     n_waiting,
     open_study,
     others_run,

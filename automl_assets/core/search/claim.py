@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from automl_assets.core.families import Params, load_families
 from automl_assets.core.search.forecast import Scale, final_seconds, forecast
 from automl_assets.core.search.plan import Proposal, SearchPlan
+from automl_assets.core.search.sampler import make_sampler
 from automl_assets.core.search.space import draw
 from automl_assets.core.search.standing import ranked
 from automl_assets.core.search.study import (
@@ -18,7 +19,6 @@ from automl_assets.core.search.study import (
     WORKER,
     is_settled,
     job_of,
-    make_sampler,
     n_waiting,
     result_of,
     skip_trial,
@@ -27,9 +27,9 @@ from automl_assets.core.search.study import (
 )
 from automl_assets.core.search.trial import Job
 
-MAX_DRAWS, FREE_DRAWS = 8, 2
-"""How often a sampler is asked for something that fits into the time that is left, and how often of
-these it is free to choose the family: a draw takes time as well, and other workers wait for it."""
+MAX_DRAWS, DRAWS_OF_A_FAMILY = 8, 2
+"""How often a sampler is asked for something that fits into the time that is left, freely first and
+then for one family after the other: a draw takes time as well, and other workers wait for it."""
 
 MAX_FIRST_TRIES = 3
 """How many trials are begun for a first model when the time is over already."""
@@ -59,8 +59,9 @@ def claim_trial(
         trials = study.get_trials(deepcopy=False)
         if not _may_start(trials, plan, scale, left) or is_exhausted(trials, plan):
             return None
-        only = _affordable(trials, plan, scale, left) if n_draws >= FREE_DRAWS else None
-        claim = _ask(study, plan, worker, trials, only)
+        only = _affordable(trials, plan, scale, left) if n_draws >= DRAWS_OF_A_FAMILY else []
+        place = n_draws // DRAWS_OF_A_FAMILY - 1
+        claim = _ask(study, plan, worker, trials, (only[place:] or only[-1:] or [None])[0])
         expected = forecast(
             claim.job,
             trials,
@@ -143,18 +144,17 @@ def is_exhausted(trials: list[FrozenTrial], plan: SearchPlan) -> bool:
 
 def _affordable(
     trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: float
-) -> str | None:
-    """Return the best family of which something that was tried fits into the time; None: none."""
-    tried: set[str] = set()
+) -> list[str]:
+    """Return the families of which something that was tried fits into the time, best first."""
+    in_time = _left_for_trials(trials, plan, scale, left)
+    found: list[str] = []
     for trial in ranked(trials, plan):
         job = job_of(trial)
-        if job is None or job.family in tried:
+        if job is None or job.family in found:
             continue
-        tried.add(job.family)
-        in_time = _left_for_trials(trials, plan, scale, left)
         if not forecast(job, trials, plan, scale, left=in_time, has_model=True).refusal:
-            return job.family
-    return None
+            found.append(job.family)
+    return found
 
 
 def _ask(

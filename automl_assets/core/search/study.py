@@ -6,13 +6,11 @@ a lock, carries its worker's name from the first moment, and is told once.
 """
 
 import hashlib
-import warnings
 from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from automl_assets.core.families import Choice, Dimension, Param, Real
@@ -137,75 +135,6 @@ def usage_of(study: optuna.Study) -> dict[str, float]:
 def read_plan(study: optuna.Study) -> SearchPlan:
     """Return the plan that a study was created with."""
     return SearchPlan.model_validate(study.user_attrs[PLAN])
-
-
-class _FamilySampler(optuna.samplers.TPESampler):
-    """TPE that proposes the parameters of one family, and not those of all the others as well.
-
-    Each family's parameters are one group of TPE; sampling all groups to use one of them took
-    half of the time of a proposal.
-
-    Args:
-        only: The one family that is left to choose; None: it chooses among all.
-        options: Of the sampler itself.
-    """
-
-    def __init__(self, only: str | None, **options: Any) -> None:
-        super().__init__(**options)
-        self._only = only
-
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        """Draw what all families share first, the family among it, then what belongs to it."""
-        shared = {name: item for name, item in search_space.items() if "." not in name}
-        chosen: dict[str, Any] = {}
-        if self._only is not None and shared.pop("family", None) is not None:
-            chosen = {"family": self._only}
-        params = super().sample_relative(study, trial, shared)
-        if "family" in shared and not params:  # too few trials to learn from
-            return {}
-        family = f"{self._only or params.get('family', '')}."
-        own = {name: item for name, item in search_space.items() if name.startswith(family)}
-        return {**params, **chosen, **super().sample_relative(study, trial, own)}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Draw what there are too few trials to learn from."""
-        if param_name == "family" and self._only is not None:
-            return self._only
-        return super().sample_independent(study, trial, param_name, param_distribution)
-
-
-def make_sampler(
-    plan: SearchPlan, seed: int, *, only: str | None = None
-) -> optuna.samplers.BaseSampler:
-    """Return the sampler of one trial; a grid is all proposals and needs none.
-
-    Args:
-        only: The family that TPE is left to choose; None: all of the plan.
-    """
-    if plan.sampler != "tpe":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        # `group` is marked experimental; families have parameters of their own, so it is needed.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return _FamilySampler(
-            only,
-            group=True,
-            n_startup_trials=max(8, plan.n_workers),
-            # It keeps workers apart, and reads all trials once more for each group.
-            constant_liar=plan.n_workers > 1,
-            seed=seed,
-        )
 
 
 def is_settled(trial: FrozenTrial) -> bool:
