@@ -19,7 +19,7 @@ N_BEST, N_LOST = 50, 50
 costs 24 ms of CPU time on SQLite; all are in the request's ledger and in Dagit."""
 
 PARENT, TRIAL = "mlflow.parentRunId", "automl.trial"
-_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "not begun": "KILLED"}
 _MAX_TEXT = 5000
 
 
@@ -71,6 +71,7 @@ class MlflowTrials:
             "search.peak_mb": candidates.peak_mb,
             "search.trials": len(known),
             "search.failed": sum(item.state == "failed" for item in known),
+            "search.not_begun": sum(item.state == "not begun" for item in known),
             "search.pruned": sum(item.state == "pruned" for item in known),
             "search.inadmissible": sum(bool(item.violated) for item in known),
             "search.score_of_model": candidates.score,

@@ -46,6 +46,7 @@ def candidates_metadata(candidates: CandidateSet) -> Metadata:
         **({"notes": " ".join(candidates.notes)} if candidates.notes else {}),
         "trials": len(leaders),
         "failed": sum(item.state == "failed" for item in leaders),
+        "not_begun": sum(item.state == "not begun" for item in leaders),
         "pruned": sum(item.state == "pruned" for item in leaders),
         "inadmissible": sum(bool(item.violated) for item in leaders),
         "stopped_by": candidates.stopped_by,

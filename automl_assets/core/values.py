@@ -206,7 +206,7 @@ class Candidate(Value):
     number: int
     family: str
     params: dict[str, float | int | str | bool | None]
-    state: Literal["complete", "pruned", "failed"]
+    state: Literal["complete", "pruned", "failed", "not begun"]
     score: float | None = Field(description="On the selection data, in the metric's own unit.")
     cpu_seconds: float | None = None
     n_iterations: int | None = Field(default=None, description="Trees or steps, where it has them.")

@@ -29,7 +29,7 @@ from automl_assets.core.search.forecast import (
 from automl_assets.core.search.plan import Proposal, SearchPlan
 from automl_assets.core.search.proposing import MAX_GRID
 from automl_assets.core.search.space import grid
-from automl_assets.core.search.standing import ledger, search_status
+from automl_assets.core.search.standing import candidate_of, ledger, search_status
 from automl_assets.core.search.study import (
     open_study,
     release_trials,
@@ -383,7 +383,26 @@ def test_a_proposal_that_cannot_end_in_time_is_told_and_not_begun() -> None:
     told = [trial for trial in study.trials if trial.user_attrs.get("proposal")]
     assert [trial.state.name for trial in told] == ["COMPLETE", "FAIL", "FAIL"]
     assert "not begun: it would take about" in told[1].user_attrs["reason"]
-    assert search_status(study, plan, 50.0).n_failed == 2
+    assert [candidate_of(trial).state for trial in told[1:]] == ["not begun", "not begun"]
+    assert search_status(study, plan, 50.0).n_failed == 0
+
+
+def test_where_no_draw_fits_further_ones_are_of_a_family_that_does() -> None:
+    plan = timed(proposals=(LINEAR, PLAIN), n_fits=5)
+    study = opened(plan)
+    for family, seconds in (("linear", 0.1), ("lightgbm", 1e5)):
+        one = take(study, plan, left=1e6)
+        assert one.job.family == family
+        expected = load_families()[family].expected_seconds(SHAPE, one.job.params)
+        tell_result(study, one.trial, make_result(fit_seconds=seconds * expected))
+
+    families = set()
+    for _ in range(12):
+        found = take(study, plan, left=90.0)
+        tell_result(study, found.trial, make_result(fit_seconds=0.1))
+        families.add(found.job.family)
+
+    assert families == {"linear"}
 
 
 def test_draws_that_cannot_end_in_time_are_given_back_and_are_no_candidates() -> None:

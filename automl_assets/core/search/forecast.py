@@ -19,6 +19,7 @@ from automl_assets.core.search.budget import (
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.standing import ranked
 from automl_assets.core.search.study import (
+    NOT_BEGUN,
     OUT_OF_MEMORY,
     REASON,
     job_of,
@@ -37,9 +38,6 @@ MIN_TRIAL_SECONDS = 0.5
 
 SMALLEST_ROW_SHARE = 0.25
 """Fewer rows rank candidates badly: rungs of 10,000 rows did, and cost half of the time."""
-
-NOT_BEGUN = "not begun"
-"""How the reason of a trial begins that was refused by its forecast."""
 
 LIBRARY_MB = 64.0
 """What a fit of a few rows holds in any case, 1 to 51 MB: it does not grow with the model."""

@@ -11,7 +11,6 @@ from optuna.trial import FrozenTrial, TrialState
 from automl_assets.core.errors import SearchError
 from automl_assets.core.search.claim import is_exhausted
 from automl_assets.core.search.final import FinalModel
-from automl_assets.core.search.forecast import NOT_BEGUN
 from automl_assets.core.search.limits import limits_of, no_admissible
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.standing import (
@@ -29,6 +28,7 @@ from automl_assets.core.search.study import (
     PEAK_MB,
     REASON,
     final_is_made,
+    is_not_begun,
     is_settled,
     usage_of,
 )
@@ -100,12 +100,12 @@ def _about_select(final: FinalModel, plan: SearchPlan, n_admissible: int) -> tup
 
 
 def settled_candidates(study: optuna.Study, plan: SearchPlan) -> list[Candidate]:
-    """Return all trials that are over, best first, failed ones last."""
+    """Return all trials that are over, best first, those without a result last."""
     sign = -1.0 if plan.direction == "maximize" else 1.0
     candidates = [
         candidate_of(trial) for trial in study.get_trials(deepcopy=False) if is_settled(trial)
     ]
-    order = {"complete": 0, "pruned": 1, "failed": 2}
+    order = {"complete": 0, "pruned": 1, "failed": 2, "not begun": 3}
     candidates.sort(
         key=lambda item: (
             order[item.state],
@@ -246,7 +246,7 @@ def _stopped_by(
     limit = plan.time_limit_seconds
     if limit is None:
         return "exhausted"
-    refused = any(str(trial.user_attrs.get(REASON)).startswith(NOT_BEGUN) for trial in trials)
+    refused = any(is_not_begun(trial) for trial in trials)
     is_at_end = is_exhausted(trials, plan) and seconds < limit and not refused
     return "exhausted" if is_at_end else "time_limit"
 

@@ -18,6 +18,7 @@ from automl_assets.core.search.study import (
     REQUEUED,
     RESULT,
     SKIPPED,
+    is_not_begun,
     is_settled,
     job_of,
     result_of,
@@ -81,9 +82,8 @@ def refused_models(study: optuna.Study) -> list[dict[str, float]]:
 def candidate_of(trial: FrozenTrial, reason: str = "") -> Candidate:
     """Return a settled trial as people see it."""
     job, result = job_of(trial), result_of(trial)
-    state = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}.get(
-        trial.state, "failed"
-    )
+    ended = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    state = ended.get(trial.state, "not begun" if is_not_begun(trial) else "failed")
     told: dict[str, Any] = {}
     if job is not None:
         told = {"params": job.params, "seed": job.seed, "features": job.features}
@@ -101,7 +101,7 @@ def candidate_of(trial: FrozenTrial, reason: str = "") -> Candidate:
             **told,
             "number": trial.number,
             "family": job.family if job else trial.params.get("family", "none yet"),
-            "state": state if result is not None else "failed",
+            "state": "failed" if result is None and state in ended.values() else state,
             "reason": reason or trial.user_attrs.get(REASON, ""),
         }
     )
@@ -125,7 +125,9 @@ def search_status(
     n_complete = sum(trial.state == TrialState.COMPLETE for trial in settled)
     return SearchStatus(
         n_finished=len(settled),
-        n_failed=sum(trial.state == TrialState.FAIL for trial in settled),
+        n_failed=sum(
+            trial.state == TrialState.FAIL and not is_not_begun(trial) for trial in settled
+        ),
         running=tuple(trial.params["family"] for trial in running if "family" in trial.params),
         n_trials=plan.n_trials,
         best_score=best.value if best else None,

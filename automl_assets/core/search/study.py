@@ -27,6 +27,10 @@ PROPOSAL, FIXED, JOB = "proposal", "fixed", "job"
 _RETRIES, REQUEUED, SKIPPED = "retries", "requeued", "skipped"
 WORKER, RESULT, REASON = "worker", "result", "reason"
 OUT_OF_MEMORY = "out of memory"
+
+NOT_BEGUN = "not begun"
+"""How the reason of a trial begins that was refused by its forecast."""
+
 PLAN, FINAL, USAGE = "plan", "final", "usage"
 USED, CPU_SECONDS, PEAK_MB = "seconds", "cpu_seconds", "peak_mb"
 _TIME = "time"
@@ -153,6 +157,12 @@ def result_of(trial: FrozenTrial) -> TrialResult | None:
     """Return what a trial left; None where it was never told."""
     result = trial.user_attrs.get(RESULT)
     return None if result is None else TrialResult.model_validate(result)
+
+
+def is_not_begun(trial: FrozenTrial) -> bool:
+    """Tell whether a trial was refused by its forecast, which is no failure."""
+    refused = str(trial.user_attrs.get(REASON, "")).startswith(NOT_BEGUN)
+    return trial.state == TrialState.FAIL and refused
 
 
 def tell_result(study: optuna.Study, trial: optuna.Trial, result: TrialResult) -> None:
