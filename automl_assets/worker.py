@@ -1,8 +1,8 @@
 """Entry point of a search worker: `python -m automl_assets.worker`.
 
 It gets a storage URL, a study's name and its own name; the plan and the place of
-the matrix are kept with the study. Each trial runs in a fork of this process,
-which never trains itself. `--supervisor` names a file that holds who supervises:
+the matrix are kept with the study. Trials run in a fork of this process, one after
+the other; it never trains itself. `--supervisor` names a file that holds who supervises:
 while nobody does, the worker finishes its trial, waits a while to be adopted,
 and leaves.
 
@@ -14,6 +14,7 @@ import argparse
 import logging
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +22,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.child_process import ChildReport, Spent, run_in_child
+from resources.child_process import Child
+from resources.child_report import ChildReport, Spent
 from resources.search_runner.supervision import Supervision
+from resources.search_work import SearchWork, trial_task
 from resources.study_storage import open_storage, patiently, storage_lock, try_lock
 
 if TYPE_CHECKING:
-    from automl_assets.core.encoding import Preprocessing
     from automl_assets.core.search.claim import Claim
     from automl_assets.core.search.forecast import Scale
     from automl_assets.core.search.plan import SearchPlan
@@ -69,14 +71,13 @@ class Worker:
             lambda: optuna.load_study(study_name=study_name, storage=self._storage)
         )
         self._plan: SearchPlan = patiently(lambda: read_plan(self._study))
-        loaded: tuple[SelectionData, Preprocessing] = load_selection(self._plan)
-        self._data, self._preprocessing = loaded
-        clock, startup = _clock_of_search(self._plan)
+        data, preprocessing = load_selection(self._plan)
+        self._child = SearchWork(self._plan, data, preprocessing).child()
+        clock, startup = _clock_of_search(self._plan, self._child)
         self._budget = Budget(
             self._plan.time_limit_seconds, used_before=used + startup, clock=clock
         )
-        self._child_clock = _clock_of_child(self._plan)
-        self._scale = _scale(self._plan, self._data)
+        self._scale = _scale(self._plan, data)
 
     def run(self) -> int:
         """Run trials until none is left, then make the final model if nobody else does.
@@ -84,13 +85,17 @@ class Worker:
         Returns:
             The exit code.
         """
-        while self._supervision.is_resumed():
-            claim = patiently(self._claim, again=self._claim_again)
-            if claim is not None:
-                self._run_trial(claim)
-            elif self._finish():
-                return EXIT_DONE
-        return EXIT_ORPHANED
+        try:
+            while self._supervision.is_resumed():
+                claim = patiently(self._claim, again=self._claim_again)
+                if claim is not None:
+                    self._run_trial(claim)
+                elif self._finish():
+                    return EXIT_DONE
+            return EXIT_ORPHANED
+        finally:
+            # Whoever started this process is told the CPU time of what was waited for only.
+            self._child.close()
 
     def _claim(self) -> "Claim | None":
         from automl_assets.core.search.claim import claim_trial
@@ -110,22 +115,12 @@ class Worker:
         return self._claim()
 
     def _run_trial(self, claim: "Claim") -> None:
-        from automl_assets.core.search.measuring import Timers
-        from automl_assets.core.search.trial import RESULT_FILE, run_trial, warm_up
+        from automl_assets.core.search.trial import RESULT_FILE
 
         job, plan = claim.job, self._plan
-
-        def work() -> dict[str, Any]:
-            timers = Timers(wall=time.perf_counter, cpu=time.process_time)
-            result = run_trial(
-                job, plan, self._data, self._preprocessing, clock=self._child_clock, timers=timers
-            )
-            return result.model_dump(mode="json")
-
-        report = run_in_child(
-            work,
+        report = self._child.run(
+            trial_task(job),
             Path(plan.artifacts) / str(job.number) / RESULT_FILE,
-            prepare=lambda: warm_up(job, plan, self._data),
             is_late=self._is_late(job),
             memory_mb=plan.memory_mb,
             on_tick=self._check,
@@ -238,13 +233,7 @@ class Worker:
         if not candidates:
             return {"model": None, "refused": []}
         return make_final_model(
-            self._plan,
-            self._data,
-            self._preprocessing,
-            candidates,
-            left=self._budget.left,
-            clock=self._child_clock,
-            on_tick=self._check,
+            self._child, self._plan, candidates, left=self._budget.left, on_tick=self._check
         )
 
 
@@ -257,7 +246,7 @@ def _scale(plan: "SearchPlan", data: "SelectionData") -> "Scale":
     return Scale(fit=shape, n_fits=data.n_folds, everything=replace(shape, n_rows=n_rows))
 
 
-def _clock_of_search(plan: "SearchPlan") -> tuple[Callable[[], float], float]:
+def _clock_of_search(plan: "SearchPlan", child: Child) -> tuple[Callable[[], float], float]:
     """Return a clock, and what it has counted since this process was started."""
     if plan.clock == "wall":
         import psutil
@@ -267,16 +256,9 @@ def _clock_of_search(plan: "SearchPlan") -> tuple[Callable[[], float], float]:
     def cpu_clock() -> float:
         used = os.times()
         seconds = used.user + used.system + used.children_user + used.children_system
-        return seconds / plan.n_threads
+        return (seconds + child.cpu_seconds()) / plan.n_threads
 
     return cpu_clock, cpu_clock()
-
-
-def _clock_of_child(plan: "SearchPlan") -> Callable[[], float]:
-    """Return a clock that, asked in a fork, starts near 0 or goes on."""
-    if plan.clock == "wall":
-        return time.monotonic
-    return lambda: time.process_time() / plan.n_threads
 
 
 def main() -> int:
@@ -288,6 +270,8 @@ def main() -> int:
     parser.add_argument("--used", type=float, default=0.0, help="seconds the search has used")
     parser.add_argument("--supervisor", type=Path, help="file that holds who supervises")
     arguments = parser.parse_args()
+    # An exception: the child is ended and waited for on its way.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_ORPHANED))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         worker = Worker(

@@ -1,13 +1,14 @@
-"""A piece of work in a process of its own that can be killed, and that cannot take all the memory.
+"""Work in a process of its own that can be killed, and that cannot take all the memory.
 
-The process is a fork: what the parent has loaded is there already, and shared.
-So the parent must not have used OpenMP or Polars, whose threads a fork does not
-have; it may have imported them.
+The process is a fork, and does one task after the other, so that libraries are loaded once and
+by it alone. Where a task must be ended, the process is, and the next task gets a new one. The
+parent must not have used OpenMP or Polars, whose threads a fork does not have; it may have
+imported them.
 """
 
-import importlib
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -15,274 +16,253 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
-from automl_assets.core.files import publish_text
-from resources.processes import die_with_parent, own_mb, wait_for_end
+from automl_assets.core.idle_memory import give_back_memory
+from resources.child_loop import DONE, MAX_ERROR_BYTES, READY, Task, Work, serve
+from resources.child_report import ChildReport, Ending, Spent, how_it_ended, read_result
+from resources.processes import own_mb
 
 SAMPLE_SECONDS = 0.1
 """Between two looks at a child's memory: at 2 GB/s it gets 200 MB further than it may."""
 
-INFRASTRUCTURE = 75
-_MAX_ERROR_BYTES = 500
 
-Ending = Literal["done", "error", "out of time", "out of memory", "killed", "infrastructure"]
+def _nothing(task: Task) -> None:
+    """Prepare nothing."""
+
+
+class Child:
+    """A process for tasks, forked when the first one comes, and again after one was ended.
+
+    Args:
+        do: Does a task; what a task is and what comes back can be written as JSON.
+        prepare: What the child does before, such as loading libraries; not part of what a
+            task takes.
+    """
+
+    def __init__(
+        self, do: Callable[[Task], dict[str, Any]], *, prepare: Callable[[Task], None] = _nothing
+    ) -> None:
+        self._work = Work(prepare, do)
+        self._forked: _Forked | None = None
+
+    def run(
+        self,
+        task: Task,
+        result_file: Path,
+        *,
+        is_late: Callable[[Spent], bool] = lambda spent: False,
+        memory_mb: float | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> ChildReport:
+        """Do a task and wait for its end.
+
+        Args:
+            result_file: Where the child leaves what came of it.
+            is_late: Asked ten times a second; True ends the child.
+            memory_mb: Most memory that the task may hold. A child that keeps half of it when
+                the task is done is replaced.
+            on_tick: Called ten times a second.
+        """
+        result_file.parent.mkdir(parents=True, exist_ok=True)
+        result_file.unlink(missing_ok=True)
+        if self._forked is not None and self._forked.has_ended:
+            self.close()
+        forked = self._forked = self._forked or _Forked(self._work)
+        look = _Look(is_late=is_late, memory_mb=memory_mb, on_tick=on_tick)
+        try:
+            report = forked.run(task, result_file, look)
+        except BaseException:
+            self.close()
+            raise
+        if forked.is_spent:
+            self.close()
+        return report
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the process that is there now, and of what it started."""
+        return 0.0 if self._forked is None else self._forked.cpu_seconds()
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self._forked is not None:
+            self._forked.end()
+            self._forked = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChildReport:
-    """How a child ended, and what it took.
+class _Look:
+    is_late: Callable[[Spent], bool]
+    memory_mb: float | None
+    on_tick: Callable[[], None]
 
-    Attributes:
-        ending: `killed` is a death that we did not cause.
-        result: What the work returned; None unless `ending` is `done`.
-        error: Why there is no result.
-        peak_mb: Largest memory that it held beyond what it got from its parent.
-        io_mb: Bytes that it read from and wrote to disks.
-    """
-
-    ending: Ending
-    result: dict[str, Any] | None
-    error: str
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    io_mb: float
+    def why_end(self, samples: "_Samples") -> Ending | None:
+        if self.memory_mb is not None and samples.peak_mb > self.memory_mb:
+            return "out of memory"
+        return "out of time" if self.is_late(samples.spent()) else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What a child's work has taken until now; nothing while it prepares.
-
-    Attributes:
-        seconds: By the clock on the wall.
-    """
-
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Work:
-    prepare: Callable[[], None] | None
-    do: Callable[[], dict[str, Any]]
-
-
-@dataclass
+@dataclass(kw_only=True)
 class _Samples:
-    """What was seen of a child; its memory without the files and pages that others hold, too."""
+    """What was seen of a task; memory without the files and pages that others hold, too."""
 
-    inherited_mb: float
-    begun: float | None
+    process: psutil.Process
+    held_before: float
+    cpu_before: float
+    io_before: float
+    cpu_when_ready: float | None = None
+    ready: float = 0.0
     peak_mb: float = 0.0
     io_mb: float = 0.0
     cpu_seconds: float = 0.0
-    cpu_before: float = 0.0
 
     def begin(self) -> None:
-        self.begun, self.cpu_before = time.monotonic(), self.cpu_seconds
+        self.ready, self.cpu_when_ready = time.monotonic(), _cpu_of(self.process)
 
     def spent(self) -> Spent:
-        if self.begun is None:
+        if self.cpu_when_ready is None:
             return Spent()
-        return Spent(
-            seconds=time.monotonic() - self.begun, cpu_seconds=self.cpu_seconds - self.cpu_before
-        )
+        used = self.cpu_before + self.cpu_seconds - self.cpu_when_ready
+        return Spent(seconds=time.monotonic() - self.ready, cpu_seconds=max(0.0, used))
 
-    def take(self, process: psutil.Process) -> None:
-        with suppress(psutil.Error, AttributeError):
-            self.peak_mb = max(self.peak_mb, own_mb(process) - self.inherited_mb)
-            times = process.cpu_times()
-            self.cpu_seconds = times.user + times.system
-            counters = process.io_counters()
-            self.io_mb = (counters.read_bytes + counters.write_bytes) / 1e6
+    def take(self) -> None:
+        with suppress(psutil.Error):
+            self.peak_mb = max(self.peak_mb, own_mb(self.process) - self.held_before)
+            self.cpu_seconds = _cpu_of(self.process) - self.cpu_before
+            self.io_mb = _io_mb(self.process) - self.io_before
 
 
-def _child(work: _Work, result_file: Path, parent: int, told: int) -> None:
-    """Do the work and leave without running anything of the parent's."""
-    code = 0
-    try:
-        os.setpgid(0, 0)
-        die_with_parent(parent)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        publish_text(result_file, json.dumps(_outcome(work, _ready_file(result_file))))
-    except BaseException as error:
-        code = INFRASTRUCTURE
-        os.write(told, f"{type(error).__name__}: {error}".encode()[:_MAX_ERROR_BYTES])
-    finally:
+class _Forked:
+    """One child process."""
+
+    def __init__(self, work: Work) -> None:
+        # A fork holds again what its parent has changed; of files it maps what it uses.
+        give_back_memory()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-
-
-def _outcome(work: _Work, ready_file: Path) -> dict[str, Any]:
-    before = set(sys.modules)
-    outcome: dict[str, Any]
-    try:
-        if work.prepare is not None:
-            work.prepare()
-            unfinished = ready_file.with_suffix(".unfinished")
-            unfinished.write_text(json.dumps({"modules": sorted(set(sys.modules) - before)}))
-            unfinished.replace(ready_file)
-        outcome = {"result": work.do()}
-    except OSError:
-        # The disk is full, or a file is gone: not the work's fault.
-        raise
-    except MemoryError:
-        outcome = {"error": "MemoryError: there was no memory left"}
-    except Exception as error:
-        # Whatever a library raises is the work's own result.
-        text = " ".join(str(error).split())[:300]
-        outcome = {"error": f"{type(error).__name__}: {text}"}
-    # A short one may end between two looks of its parent.
-    held = own_mb(psutil.Process())
-    return {**outcome, "held_mb": held, "modules": sorted(set(sys.modules) - before)}
-
-
-def _ready_file(result_file: Path) -> Path:
-    return result_file.with_suffix(".ready")
-
-
-def _end_group(pid: int) -> None:
-    """Kill a child and all that it started: files appear whole or not, so nothing is torn."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    # Just forked, it leads no group yet.
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def run_in_child(
-    work: Callable[[], dict[str, Any]],
-    result_file: Path,
-    *,
-    prepare: Callable[[], None] | None = None,
-    is_late: Callable[[Spent], bool] = lambda spent: False,
-    memory_mb: float | None = None,
-    on_tick: Callable[[], None] = lambda: None,
-) -> ChildReport:
-    """Do a piece of work in a fork and wait for its end.
-
-    Args:
-        work: Returns what can be written as JSON.
-        result_file: Where the child leaves it.
-        prepare: What the child does before, such as loading libraries; not part of what
-            its work takes.
-        is_late: Asked ten times a second; True ends the child.
-        memory_mb: Most memory of its own that it may hold.
-        on_tick: Called ten times a second.
-    """
-    ready_file = _ready_file(result_file)
-    result_file.parent.mkdir(parents=True, exist_ok=True)
-    for file in (result_file, ready_file):
-        file.unlink(missing_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    started, parent = time.monotonic(), os.getpid()
-    samples = _Samples(
-        inherited_mb=own_mb(psutil.Process()), begun=started if prepare is None else None
-    )
-    reading, writing = os.pipe()
-    try:
+        parent = os.getpid()
+        orders, self._orders = os.pipe()
+        self._told, told = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _child(_Work(prepare, work), result_file, parent, writing)
-        os.close(writing)
-        try:
-            ended_by = _watch(pid, samples, ready_file, is_late, memory_mb, on_tick)
-        finally:
-            _, status, usage = os.wait4(pid, 0)
-        seconds = time.monotonic() - started
-        code = os.waitstatus_to_exitcode(status)
-        trouble = "" if code != INFRASTRUCTURE else os.read(reading, _MAX_ERROR_BYTES).decode()
-    finally:
-        os.close(reading)
-    told = _read(result_file)
-    # One that was killed has told what it had loaded until it was ready.
-    _import_what_it_needed(told or _read(ready_file))
-    ending, error = _ending(code, ended_by, told, memory_mb, trouble)
-    return ChildReport(
-        ending=ending,
-        result=told.get("result") if ending == "done" else None,
-        error=error,
-        seconds=seconds,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=max(samples.peak_mb, told.get("held_mb", 0.0) - samples.inherited_mb),
-        io_mb=samples.io_mb,
-    )
+            os.close(self._orders)
+            os.close(self._told)
+            serve(work, orders, told, parent)
+        os.close(orders)
+        os.close(told)
+        self._pid = pid
+        self._process = psutil.Process(pid)
+        self._usage = 0.0
+        self._code: int | None = None
+        self._kept_from: float | None = None
+        self.is_spent = False
+        """Whether it must not get another task."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is not there any more; it is not reaped."""
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-def _watch(
-    pid: int,
-    samples: _Samples,
-    ready_file: Path,
-    is_late: Callable[[Spent], bool],
-    memory_mb: float | None,
-    on_tick: Callable[[], None],
-) -> Ending | None:
-    """Wait until a child has ended, and end it where it must; tell why. It is not reaped yet."""
-    process = psutil.Process(pid)
-    ended_by: Ending | None = None
-    try:
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            samples.take(process)
-            if samples.begun is None and ready_file.exists():
-                samples.begin()
-            on_tick()
-            ended_by = ended_by or _why_end(samples, is_late, memory_mb)
+    def cpu_seconds(self) -> float:
+        """Return what it and what it started have used until now."""
+        return _cpu_of(self._process)
+
+    def end(self) -> None:
+        """Kill it and all that it started: files appear whole or not, so nothing is torn."""
+        self.is_spent = True
+        if self._code is not None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGKILL)
+        # Just forked, it leads no group yet.
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        _, status, usage = os.wait4(self._pid, 0)
+        self._usage = usage.ru_utime + usage.ru_stime
+        self._code = os.waitstatus_to_exitcode(status)
+        os.close(self._orders)
+        os.close(self._told)
+
+    def run(self, task: Task, result_file: Path, look: _Look) -> ChildReport:
+        started = time.monotonic()
+        samples = _Samples(
+            process=self._process,
+            held_before=own_mb(self._process),
+            cpu_before=self.cpu_seconds(),
+            io_before=_io_mb(self._process),
+        )
+        order = json.dumps({"task": task, "result_file": str(result_file)})
+        # One that was killed just now is seen to have ended.
+        with suppress(BrokenPipeError):
+            os.write(self._orders, f"{order}\n".encode())
+        ended_by, trouble = self._watch(samples, look)
+        told = read_result(result_file)
+        if "cpu_seconds" in told:
+            cpu_seconds = told["cpu_seconds"]
+        else:
+            cpu_seconds = self._usage - samples.cpu_before
+        ending, error = how_it_ended(self._code or 0, ended_by, told, look.memory_mb, trouble)
+        return ChildReport(
+            ending=ending,
+            result=told.get("result") if ending == "done" else None,
+            error=error,
+            seconds=time.monotonic() - started,
+            cpu_seconds=cpu_seconds,
+            peak_mb=max(samples.peak_mb, told.get("held_mb", 0.0) - samples.held_before),
+            io_mb=samples.io_mb,
+        )
+
+    def _watch(self, samples: _Samples, look: _Look) -> tuple[Ending | None, str]:
+        """Wait until a task is done or its process has ended, and end that where it must be.
+
+        Returns:
+            Why it was ended here, and what it told of a failure that is not the task's.
+        """
+        heard = b""
+        while True:
+            samples.take()
+            look.on_tick()
+            ended_by = look.why_end(samples)
             if ended_by is not None:
-                _end_group(pid)
-            wait_for_end([pid], SAMPLE_SECONDS)
-    finally:
-        # What it started itself has no use without it; nor has it, if this was interrupted.
-        _end_group(pid)
-    return ended_by
+                self.end()
+                return ended_by, ""
+            has_ended = self.has_ended
+            heard += self._listen(0.0 if has_ended else SAMPLE_SECONDS)
+            if heard.startswith(READY):
+                heard = heard.removeprefix(READY)
+                samples.begin()
+                self._kept_from = self._kept_from or own_mb(self._process)
+            if heard.startswith(DONE):
+                samples.take()
+                self._judge(look.memory_mb)
+                return None, ""
+            if has_ended:
+                self.end()
+                return None, heard.decode(errors="replace")
+
+    def _listen(self, seconds: float) -> bytes:
+        """Return what the child tells within a time, without a wait for more."""
+        heard, _, _ = select.select([self._told], [], [], seconds)
+        return os.read(self._told, MAX_ERROR_BYTES) if heard else b""
+
+    def _judge(self, memory_mb: float | None) -> None:
+        """Find out whether what a task left forbids another one."""
+        has_started_some = bool(self._process.children())
+        kept = own_mb(self._process) - (self._kept_from or 0.0)
+        self.is_spent = has_started_some or (memory_mb is not None and kept > memory_mb / 2)
 
 
-def _why_end(
-    samples: _Samples, is_late: Callable[[Spent], bool], memory_mb: float | None
-) -> Ending | None:
-    if memory_mb is not None and samples.peak_mb > memory_mb:
-        return "out of memory"
-    return "out of time" if is_late(samples.spent()) else None
+def _cpu_of(process: psutil.Process) -> float:
+    """Return CPU seconds of a process and of its children that have ended; 0 if it is gone."""
+    with suppress(psutil.Error):
+        return sum(process.cpu_times()[:4])
+    return 0.0
 
 
-def _read(result_file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(result_file.read_bytes())
-    except OSError:
-        # How the child ended tells why there is none.
-        return {}
-
-
-def _ending(
-    code: int,
-    ended_by: Ending | None,
-    told: dict[str, Any],
-    memory_mb: float | None,
-    trouble: str,
-) -> tuple[Ending, str]:
-    if "result" in told and code == 0:
-        return "done", ""
-    if ended_by == "out of memory":
-        return ended_by, f"out of memory: it held more than {memory_mb:,.0f} MB"
-    if ended_by is not None:
-        return ended_by, "ended by the time limit"
-    if "error" in told:
-        return "error", str(told["error"])
-    if code == INFRASTRUCTURE:
-        return "infrastructure", trouble or "the disk or the storage failed"
-    if code in (-signal.SIGKILL, -signal.SIGTERM):
-        return "killed", f"its process was ended by signal {-code}"
-    return "error", f"its process ended with code {code}"
-
-
-def _import_what_it_needed(told: dict[str, Any]) -> None:
-    """Import in the parent what the child had to import, so that the next fork has it."""
-    for name in told.get("modules", ()):
-        if name not in sys.modules:
-            with suppress(Exception):
-                importlib.import_module(name)
+def _io_mb(process: psutil.Process) -> float:
+    with suppress(psutil.Error, AttributeError):
+        counters = process.io_counters()
+        return (counters.read_bytes + counters.write_bytes) / 1e6
+    return 0.0

@@ -29,9 +29,10 @@ class MlflowSearchTracker(MlflowPlace, SearchTracker):
     """Tracks searches in MLflow: a server, or SQLite and files in one folder."""
 
     quiet_seconds: float = Field(
-        default=60.0,
+        default=600.0,
         description="How long a search runs before MLflow is loaded: that takes seconds of CPU "
-        "time, and the registration of a short search needs it anyway.",
+        "time and 100 MB beside the workers, and the registration of a short search needs it "
+        "anyway, when the workers have ended.",
     )
 
     def begin(self, search: TrackedSearch) -> "MlflowSearchLog":

@@ -19,10 +19,10 @@ MODULES = {
         "resources.formats",
         "resources.sources",
     ),
-    "splits": _core("splits", "prepare", "matrix", "encoding", "leakage"),
+    "splits": _core("splits", "prepare", "matrix", "encoding", "leakage", "separation"),
     "candidate_models": _core(
         *("search", "families", "metrics", "package", "feature_sets"),
-        *("ensemble", "composite", "calibration", "threshold"),
+        *("pages", "row_copies", "ensemble", "composite", "calibration", "threshold"),
     ),
     "evaluation_report": _core(
         *("evaluation", "metrics", "report", "predictor", "judgement"),
@@ -38,7 +38,7 @@ MODULES = {
 }
 
 SHARED = _core(
-    *("code_version", "errors", "files", "inbox", "intake", "plugins", "ports"),
+    *("code_version", "errors", "files", "idle_memory", "inbox", "intake", "plugins", "ports"),
     *("retraining", "staging", "values"),
     # What people do with a version that is registered; no asset is made of it.
     *("approval", "promotion", "registered", "release", "audit", "prediction_log"),

@@ -230,7 +230,9 @@ def examine(
         SnapshotError: The package or the data changed since they were written.
     """
     found: dict[str, Value] = {}
-    for name, section in load_sections().items():
+    sections = load_sections()
+    # What starts a process of its own comes before others load libraries that wait beside it.
+    for name, section in sorted(sections.items(), key=lambda item: not item[1].is_measured):
         kept = folder / MEASURED / f"{name}.json"
         try:
             result = _found(examined, section, kept)
@@ -244,7 +246,7 @@ def examine(
         else:
             if result is not None:
                 found[name] = result
-    return found
+    return {name: found[name] for name in sections if name in found}
 
 
 def _found(examined: Examined, section: Section, kept: Path) -> Value | None:

@@ -11,6 +11,7 @@ import dagster as dg
 import psutil
 
 from automl_assets.core.errors import ServiceError
+from automl_assets.core.idle_memory import give_back_memory
 from automl_assets.core.ports import SearchRunner
 from automl_assets.core.search.budget import FIRST_MODEL_SECONDS
 from automl_assets.core.search.plan import SearchPlan, SearchStatus
@@ -70,6 +71,8 @@ class LocalSearchRunner(dg.ConfigurableResource, SearchRunner):
             with storage_lock(url):
                 study, plan = open_study(plan, storage, added)
             search = _Search(plan, url, storage, study, on_progress, log)
+            # What was loaded to read the data only waits from now on.
+            give_back_memory()
             search.run(folder / "workers", supervisor)
             candidates = collect_candidates(study, plan, seconds=search.seconds)
             write_records(folder, plan, ledger(study))

@@ -16,6 +16,9 @@ from resources.search_runner.supervision import write_stamp
 
 _SUFFIX = ".worker"
 
+PATIENCE_SECONDS = 0.5
+"""How long a worker may take to end itself and its trial."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
@@ -59,7 +62,13 @@ class WorkerProcess:
         return self._process.poll() if isinstance(self._process, subprocess.Popen) else None
 
     def kill(self) -> None:
-        """End the process and its trial at once, and wait for them."""
+        """End the process and its trial, and wait for them.
+
+        It is asked first: only what it has waited for itself adds to our children's CPU time.
+        """
+        with suppress(ProcessLookupError, psutil.Error, subprocess.TimeoutExpired):
+            self._process.terminate()
+            self._process.wait(PATIENCE_SECONDS)
         for process in self._children():
             with suppress(psutil.Error):
                 process.kill()
@@ -86,6 +95,7 @@ class WorkerProcess:
                 with suppress(psutil.Error):
                     times, held = child.cpu_times(), own_mb(child)
                     seconds += times.user + times.system
+                    seconds += times.children_user + times.children_system
                     own += max(0.0, held - inherited)
                     shared = max(shared, child.memory_info().rss / 1e6 - held)
         return Usage(cpu_seconds=max(0.0, seconds - self.cpu_before), own_mb=own, shared_mb=shared)

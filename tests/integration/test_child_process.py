@@ -1,14 +1,13 @@
 """Work in a process of its own: how it may end, and what is told of it."""
 
 import errno
-import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,50 @@ import numpy as np
 import psutil
 import pytest
 
-from resources.child_process import ChildReport, Spent, run_in_child
+from resources.child_process import Child
+from resources.child_report import ChildReport, Spent
 from resources.processes import wait_for_end
 
 
-def run(tmp_path: Path, work: Callable[[], Any], **options: Any) -> ChildReport:
-    return run_in_child(work, tmp_path / "child" / "result.json", **options)
+def run(
+    tmp_path: Path, work: Callable[[], Any], prepare: Callable[[], Any] = dict, **options: Any
+) -> ChildReport:
+    """Do one task in a child of its own."""
+    child = Child(lambda task: work(), prepare=lambda task: prepare())
+    try:
+        return child.run({}, tmp_path / "child" / "result.json", **options)
+    finally:
+        child.close()
+
+
+def hold() -> dict[str, Any]:
+    held = np.ones(20_000_000)
+    time.sleep(0.4)
+    return {"held": float(held.sum())}
+
+
+@pytest.fixture
+def worker() -> Iterator[Child]:
+    """A child whose task names what it does."""
+    deeds: dict[str, Callable[[], Any]] = {
+        "who": lambda: {"pid": os.getpid()},
+        "fail": failing(ValueError("no")),
+        "hold": hold,
+        "keep": lambda: kept.append(np.ones(20_000_000)) or {},
+        "leave": lambda: {"child": subprocess.Popen(["sleep", "60"]).pid},
+        "sleep": sleep,
+        "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    }
+    kept: list[np.ndarray] = []
+    child = Child(lambda task: deeds[task["deed"]]())
+    yield child
+    child.close()
+
+
+def pid_after(worker: Child, folder: Path) -> int:
+    report = worker.run({"deed": "who"}, folder / "who.json")
+    assert report.result is not None
+    return report.result["pid"]
 
 
 def is_gone(pid: int) -> bool:
@@ -85,7 +122,7 @@ def test_a_result_that_cannot_be_written_is_not_the_works_fault(tmp_path: Path) 
         (tmp_path / "child").touch()
         return {}
 
-    report = run_in_child(work, tmp_path / "child" / "result.json")
+    report = run(tmp_path, work)
 
     assert report.ending == "infrastructure"
     assert "Error: [Errno" in report.error
@@ -243,11 +280,11 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     script = (
         "import os, time, sys\n"
         "from pathlib import Path\n"
-        "from resources.child_process import run_in_child\n"
-        "def work():\n"
+        "from resources.child_process import Child\n"
+        "def work(task):\n"
         "    Path(sys.argv[1]).write_text(str(os.getpid()))\n"
         "    time.sleep(60)\n"
-        "run_in_child(work, Path(sys.argv[1] + '.json'))\n"
+        "Child(work).run({}, Path(sys.argv[1] + '.json'))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(note)])
     wait_until(lambda: note.exists() and note.read_text() != "")
@@ -260,21 +297,68 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     wait_until(lambda: is_gone(child))
 
 
-@pytest.mark.parametrize("ending", ["done", "killed"])
-def test_the_next_child_has_the_modules_that_one_had_to_import(tmp_path: Path, ending: str) -> None:
-    name = f"module_of_{os.getpid()}_{ending}"
-    (tmp_path / f"{name}.py").write_text("value = 1\n")
-    last_act = {"done": dict, "killed": lambda: os.kill(os.getpid(), signal.SIGKILL)}[ending]
+@pytest.mark.parametrize("deed", ["who", "fail", "hold"])
+def test_the_next_task_finds_the_same_process(worker: Child, tmp_path: Path, deed: str) -> None:
+    first = pid_after(worker, tmp_path)
 
-    sys.path.insert(0, str(tmp_path))
-    try:
-        first = run(tmp_path, last_act, prepare=lambda: importlib.import_module(name))
-        second = run(tmp_path, lambda: {"known": name in sys.modules})
-    finally:
-        sys.path.remove(str(tmp_path))
-        sys.modules.pop(name, None)
+    worker.run({"deed": deed}, tmp_path / "deed.json", memory_mb=300)
 
-    assert (first.ending, second.result) == (ending, {"known": True})
+    assert pid_after(worker, tmp_path) == first
+
+
+@pytest.mark.parametrize(
+    ("deed", "ending"), [("sleep", "out of time"), ("die", "killed"), ("leave", "done")]
+)
+def test_a_process_that_was_ended_or_left_another_is_replaced(
+    worker: Child, tmp_path: Path, deed: str, ending: str
+) -> None:
+    first = pid_after(worker, tmp_path)
+
+    report = worker.run(
+        {"deed": deed}, tmp_path / "deed.json", is_late=lambda spent: spent.seconds > 1
+    )
+
+    assert report.ending == ending
+    wait_until(lambda: is_gone(first))
+    assert pid_after(worker, tmp_path) != first
+
+
+def test_a_process_that_dies_between_tasks_is_replaced(worker: Child, tmp_path: Path) -> None:
+    first = pid_after(worker, tmp_path)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: is_gone(first))
+
+    assert pid_after(worker, tmp_path) != first
+
+
+@pytest.mark.parametrize(("memory_mb", "is_replaced"), [(200.0, True), (2_000.0, False)])
+def test_a_process_that_keeps_half_of_what_a_task_may_hold_is_replaced(
+    worker: Child, tmp_path: Path, memory_mb: float, is_replaced: bool
+) -> None:
+    first = pid_after(worker, tmp_path)
+
+    report = worker.run({"deed": "keep"}, tmp_path / "deed.json", memory_mb=memory_mb)
+
+    assert report.ending == "done"
+    assert (pid_after(worker, tmp_path) != first) == is_replaced
+
+
+def test_each_task_is_told_what_it_took_itself(worker: Child, tmp_path: Path) -> None:
+    first = worker.run({"deed": "hold"}, tmp_path / "first.json")
+    second = worker.run({"deed": "hold"}, tmp_path / "second.json")
+    third = worker.run({"deed": "who"}, tmp_path / "third.json")
+
+    assert 150 < second.peak_mb < 250
+    assert third.peak_mb < 50
+    assert third.cpu_seconds <= first.cpu_seconds + second.cpu_seconds
+
+
+def test_memory_counts_from_what_was_held_before_the_task(worker: Child, tmp_path: Path) -> None:
+    worker.run({"deed": "keep"}, tmp_path / "first.json", memory_mb=500)
+
+    report = worker.run({"deed": "hold"}, tmp_path / "second.json", memory_mb=200)
+
+    assert report.ending == "done"
 
 
 def test_the_result_file_is_json(tmp_path: Path) -> None:

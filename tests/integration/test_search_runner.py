@@ -3,13 +3,14 @@
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,7 +24,7 @@ from automl_assets.core.errors import ServiceError
 from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search.plan import Addition, SearchPlan, SearchStatus
 from automl_assets.core.search.planning import Machine
-from automl_assets.core.search.study import MAX_RETRIES, is_settled
+from automl_assets.core.search.study import CPU_SECONDS, MAX_RETRIES, is_settled, usage_of
 from automl_assets.core.values import CandidateSet
 from resources.processes import is_alive, pid_of
 from resources.search_runner.local import LocalSearchRunner
@@ -332,6 +333,25 @@ def test_the_time_limit_holds(tmp_path: Path, clock: str) -> None:
     assert candidates.stopped_by == "time_limit"
 
 
+@pytest.mark.parametrize("ending", ["done", "interrupted"])
+def test_the_time_of_trials_adds_to_that_of_the_supervisors_children(
+    tmp_path: Path, ending: str
+) -> None:
+    plan = make_plan(tmp_path, n_trials=3 if ending == "done" else 100, n_workers=1)
+
+    def on_progress(status: SearchStatus) -> None:
+        if ending == "interrupted" and status.n_finished >= 3:
+            raise KeyboardInterrupt
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with suppress(KeyboardInterrupt):
+        run(tmp_path, plan, on_progress)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used > 0.95 * usage_of(study_of(tmp_path))[CPU_SECONDS] > 1
+
+
 FINAL = """
 import json, math, os, signal, sys, time
 from pathlib import Path
@@ -340,6 +360,7 @@ from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import load_selection
 from automl_assets.core.search.standing import finalists
 from resources.final_process import make_final_model
+from resources.search_work import SearchWork
 from tests.integration.test_search_runner import study_of
 
 folder, trouble = Path(sys.argv[1]), sys.argv[2]
@@ -358,8 +379,8 @@ FinalModelMaker._fitted_again = troubled
 data, preprocessing = load_selection(plan)
 until = time.monotonic() + float(sys.argv[3])
 made = make_final_model(
-    plan, data, preprocessing, finalists(study_of(folder), plan),
-    left=lambda: until - time.monotonic(), clock=time.monotonic, on_tick=lambda: None,
+    SearchWork(plan, data, preprocessing).child(), plan, finalists(study_of(folder), plan),
+    left=lambda: until - time.monotonic(), on_tick=lambda: None,
 )
 print(json.dumps({**made, "late": time.monotonic() - until}))
 """

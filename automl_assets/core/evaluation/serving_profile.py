@@ -16,6 +16,7 @@ from itertools import cycle
 from pathlib import Path
 
 from automl_assets.core.errors import SearchError
+from automl_assets.core.idle_memory import give_back_memory
 from automl_assets.core.values import Value
 
 BATCHES = (1, 1_000)
@@ -141,6 +142,7 @@ def measure_serving(package: Path, rows_file: Path, *, seconds: float) -> Measur
         SearchError: The process failed, or did not end.
     """
     command = [sys.executable, "-m", _MODULE, str(package), str(rows_file), str(seconds)]
+    give_back_memory()
     try:
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=LONGEST_SECONDS

@@ -5,28 +5,33 @@ If it cannot, the parts are alike as far as the features can show (Lopez-Paz and
 encodings that are made out of fold differ between train and the rest by their making.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from automl_assets.core.evaluation.intervals import delong_interval
+from automl_assets.core.separation import N_FOLDS, Separation, TwoClasses, separate
 
-N_FOLDS = 3
 _MAX_CODES = 250
-_N_TREES = 40
-_PARAMS = {
-    "objective": "binary",
-    "num_leaves": 15,
-    "learning_rate": 0.1,
-    "min_data_in_leaf": 50,
-    "max_bin": 63,
-    "num_threads": 1,
-    # Equal in every run and on every machine.
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoSamples:
+    """Rows of two parts.
+
+    Attributes:
+        features: Raw values of the rows.
+        is_second: Whether a row is of the second part, `(n_rows,)`.
+        groups: Rows of one group share a fold: each group is in one part only, so that a
+            model that knows its other rows would know its part.
+    """
+
+    features: pl.DataFrame
+    is_second: np.ndarray
+    groups: pl.Series | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,40 +49,35 @@ class Told:
     columns: tuple[str, ...]
 
 
-def tell_apart(
-    features: pl.DataFrame, is_second: np.ndarray, groups: pl.Series | None, *, seed: int
-) -> Told:
-    """Fit a small LightGBM out of fold on rows of two parts.
+def tell_apart(pairs: Sequence[TwoSamples], *, seed: int, scratch: Path) -> list[Told]:
+    """Fit a small LightGBM out of fold on the rows of each pair of parts.
 
     Args:
-        features: Raw values of the rows.
-        is_second: Whether a row is of the second part, `(n_rows,)`.
-        groups: Rows of one group share a fold: each group is in one part only, so that a
-            model that knows its other rows would know its part.
         seed: Decides the folds.
-    """
-    import lightgbm as lgb
+        scratch: An empty folder for the features.
 
-    X, categorical = _encode(features)
-    fold = _folds(features.height, groups, seed=seed)
-    score = np.zeros(features.height)
-    gain = np.zeros(features.width)
-    for number in range(N_FOLDS):
-        inside = fold != number
-        data = lgb.Dataset(
-            X[inside],
-            is_second[inside].astype(np.int8),
-            categorical_feature=categorical,
-            params={"verbosity": -1, "max_bin": _PARAMS["max_bin"]},
-        )
-        booster = lgb.train({**_PARAMS, "seed": seed % 2**31}, data, num_boost_round=_N_TREES)
-        score[~inside] = np.asarray(booster.predict(X[~inside], num_threads=1))
-        gain += booster.feature_importance("gain")
-    low, high, _ = delong_interval(is_second.astype(np.int8), score)
-    auc = _auc(is_second, score)
-    best = [features.columns[place] for place in np.argsort(-gain, kind="stable")[:3]]
-    telling = [name for name in best if gain[features.columns.index(name)] > 0]
-    return Told(auc=auc, low=low, high=high, columns=tuple(telling))
+    Raises:
+        ServiceError: The process that fits failed.
+    """
+    found = separate((_task(pair, seed) for pair in pairs), seed=seed, scratch=scratch)
+    return [_told(pair, item) for pair, item in zip(pairs, found, strict=True)]
+
+
+def _task(pair: TwoSamples, seed: int) -> TwoClasses:
+    X, categorical = _encode(pair.features)
+    fold = _folds(pair.features.height, pair.groups, seed=seed)
+    return TwoClasses(X=X, categorical=categorical, is_second=pair.is_second, fold=fold)
+
+
+def _told(pair: TwoSamples, found: Separation) -> Told:
+    low, high, _ = delong_interval(pair.is_second.astype(np.int8), found.score)
+    best = [int(place) for place in np.argsort(-found.gain, kind="stable")[:3]]
+    return Told(
+        auc=_auc(pair.is_second, found.score),
+        low=low,
+        high=high,
+        columns=tuple(pair.features.columns[place] for place in best if found.gain[place] > 0),
+    )
 
 
 def _auc(is_second: np.ndarray, score: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from automl_assets.core.leakage.domain_classifier import tell_apart
+from automl_assets.core.leakage.domain_classifier import TwoSamples, tell_apart
 from automl_assets.core.leakage.shared_rows import copies_of_train, n_straddling
 from automl_assets.core.ports import SnapshotStore
 from automl_assets.core.request import TrainingRequest
@@ -90,9 +90,11 @@ def summarise_parts(
         if data.group is not None:
             groups = row_digests(table, (data.group,), staging.folder / "groups")
             n_shared = n_straddling(groups, parts)
+    with Staging(scratch) as staging:
+        domain = tuple(_domain((snapshot, split, request, store), table, staging.folder))
     found = PartComparison(
         copies={part: int(copies[place]) for place, part in enumerate(PARTS) if place},
-        domain=tuple(_domain((snapshot, split, request, store), table)),
+        domain=domain,
         n_shared_groups=n_shared,
         is_in_time_order=_is_in_order(table, parts, request, split.strategy),
     )
@@ -114,9 +116,24 @@ def _parts(snapshot: DataSnapshot, split: Split, store: SnapshotStore) -> np.nda
     return parts
 
 
-def _domain(found: _Table, table: pl.LazyFrame) -> Iterator[DomainScore]:
+def _domain(found: _Table, table: pl.LazyFrame, scratch: Path) -> Iterator[DomainScore]:
     """Compare analysis and validation with train, on one sample of train."""
-    _, split, request, _ = found
+    pairs = _pairs(found, table)
+    told = tell_apart(list(pairs.values()), seed=found[1].seed, scratch=scratch)
+    for (part, pair), item in zip(pairs.items(), told, strict=True):
+        yield DomainScore(
+            part=part,
+            auc=item.auc,
+            low=item.low,
+            high=item.high,
+            columns=item.columns,
+            n_rows=pair.features.height,
+        )
+
+
+def _pairs(found: _Table, table: pl.LazyFrame) -> dict[Part, TwoSamples]:
+    """Return sampled rows of train with those of each part that has enough."""
+    _, _, request, _ = found
     names: list[Part] = ["train", "analysis", "validation"]
     rows = {part: _sampled(found, part) for part in names}
     numbers = np.concatenate(list(rows.values()))
@@ -125,21 +142,18 @@ def _domain(found: _Table, table: pl.LazyFrame) -> Iterator[DomainScore]:
     origin = origin[order]
     features, group = found[0].profile.features, request.data.group
     sample = gather(table, (*features, *([group] if group else [])), numbers[order])
+    pairs: dict[Part, TwoSamples] = {}
     for place, part in enumerate(names[1:], start=1):
         if min(len(rows["train"]), len(rows[part])) < MIN_SIDE_ROWS:
             continue
         chosen = np.isin(origin, (0, place))
         both = sample.filter(pl.Series(chosen))
-        groups = both[group] if group else None
-        told = tell_apart(both.select(features), origin[chosen] == place, groups, seed=split.seed)
-        yield DomainScore(
-            part=part,
-            auc=told.auc,
-            low=told.low,
-            high=told.high,
-            columns=told.columns,
-            n_rows=both.height,
+        pairs[part] = TwoSamples(
+            features=both.select(features),
+            is_second=origin[chosen] == place,
+            groups=both[group] if group else None,
         )
+    return pairs
 
 
 def _sampled(found: _Table, part: Part) -> np.ndarray:
