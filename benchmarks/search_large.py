@@ -21,7 +21,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--budget", type=float, default=300.0)
-    parser.add_argument("--workers", type=int, nargs="*", default=[2])
+    parser.add_argument("--cores", type=int, default=2, help="shared by all workers")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="*",
+        default=[0],
+        help="trials at the same time, one run for each; 0: as many as the search plans",
+    )
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--folder", type=Path, help="where to work; default: temporary")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
@@ -37,7 +44,10 @@ def main() -> None:
             "name": "large",
             "owner": "benchmark",
             "data": {"path": "table.parquet", "target": "target"},
-            "search": {"time_limit": f"{options.budget:g}s", "workers": workers},
+            "search": {
+                "time_limit": f"{options.budget:g}s",
+                **({"workers": workers} if workers else {}),
+            },
         }
         request = folder / "request.yaml"
         request.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -46,16 +56,17 @@ def main() -> None:
             folder / "home",
             environment={
                 "AUTOML_SEARCH_CLOCK": options.clock,
-                "AUTOML_MAX_WORKERS": str(workers),
+                "AUTOML_MAX_WORKERS": str(options.cores),
             },
         )
         shutil.rmtree(folder)
         outcome = measured.outcome
-        used = outcome.cpu_seconds / workers if options.clock == "cpu" else outcome.seconds
+        used = outcome.cpu_seconds / options.cores if options.clock == "cpu" else outcome.seconds
         rows.append(
             {
                 "rows": options.rows,
-                "workers": workers,
+                "cores": options.cores,
+                "workers": workers or "planned",
                 "clock": options.clock,
                 "budget": options.budget,
                 "used": round(used, 1),

@@ -1,14 +1,17 @@
 """From a request to the plan of its search: what is tried first, how often, by how many."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from automl_assets.core.errors import RequestError
-from automl_assets.core.families import load_families
+from automl_assets.core.families import DataShape, load_families
 from automl_assets.core.feature_sets import read_feature_set
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.search.forecast import Scale, forecast
+from automl_assets.core.search.memory_plan import LEAST_SHARE, SHARE_OF_ROWS, spare_memory
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.planning import (
     DEFAULT_WORKERS,
@@ -18,6 +21,7 @@ from automl_assets.core.search.planning import (
 )
 from automl_assets.core.search.proposing import MAX_GRID, MAX_PARENTS, PLAIN, QUICK_TREES
 from automl_assets.core.search.space import grid
+from automl_assets.core.search.trial import Job
 from automl_assets.core.values import (
     PARTS,
     Candidate,
@@ -108,6 +112,9 @@ def planned(
 
 def seconds(limit: float | None, **changes: Any) -> Machine:
     return Machine(**{"max_workers": 2, "memory_mb": 4000.0, "seconds": limit} | changes)
+
+
+AMPLE = seconds(60.0, memory_mb=1e6, max_workers=4)
 
 
 def parent(number: int, family: str = "linear", **params: Any) -> Candidate:
@@ -297,6 +304,75 @@ def test_memory_for_one_fit_only_makes_one_worker(matrix, tmp_path) -> None:
 
     assert plan.n_workers == 1
     assert plan.memory_mb == pytest.approx(1.5 * whole / 1e6)
+
+
+def whole(plan: SearchPlan, name: str) -> float:
+    """Return what a plain fit of a family on all rows is expected to hold, in MB."""
+    family = load_families()[name]
+    return family.expected_bytes(plan.shape, family.default_params()) / 1e6
+
+
+def test_fits_of_many_rows_share_the_cores_instead_of_the_memory(matrix, tmp_path) -> None:
+    large = planned(matrix, tmp_path, on=split(n_train=20_000_000), machine=AMPLE)
+
+    assert (large.n_workers, large.n_threads) == (1, 4)
+    assert large.notes == (
+        "1 trial at a time on 4 threads, not 4, since each fit holds its own copy of "
+        "20,000,000 rows. search.workers asks for more.",
+    )
+    assert large.spare_mb == pytest.approx(LEAST_SHARE * whole(large, "catboost"))
+
+
+@pytest.mark.parametrize(("origin", "sees_all"), [("tpe", False), ("baseline", True)])
+def test_a_trial_of_many_rows_sees_what_it_may_hold_but_a_plain_default_sees_all(
+    matrix, tmp_path, origin: str, sees_all: bool
+) -> None:
+    plan = planned(
+        matrix, tmp_path, on=split(n_train=20_000_000), machine=AMPLE, search={"workers": 3}
+    )
+    plan = plan.model_copy(update={"time_limit_seconds": None})
+    scale = Scale(fit=plan.shape, n_fits=1, everything=plan.shape)
+    job = Job(number=1, family="catboost", params={}, seed=0, origin=origin)
+
+    found = forecast(job, [], plan, scale, left=math.inf, has_model=True)
+
+    assert found.megabytes > (plan.spare_mb or math.inf)
+    assert (found.row_share == 1.0) == sees_all
+    assert found.refusal == ""
+
+
+def test_a_table_that_is_not_large_has_its_workers_and_no_note(matrix, tmp_path) -> None:
+    plan = planned(matrix, tmp_path, on=split(n_train=500_000), machine=AMPLE)
+
+    assert (plan.n_workers, plan.n_threads) == (4, 1)
+    assert (plan.spare_mb, plan.notes) == (None, ())
+
+
+def test_workers_that_were_asked_for_are_there_whatever_the_rows(matrix, tmp_path) -> None:
+    plan = planned(
+        matrix, tmp_path, on=split(n_train=20_000_000), machine=AMPLE, search={"workers": 3}
+    )
+
+    assert (plan.n_workers, plan.notes) == (3, ())
+    assert plan.spare_mb == pytest.approx(LEAST_SHARE * whole(plan, "catboost"))
+
+
+def test_what_a_trial_of_many_rows_may_hold_grows_with_the_columns() -> None:
+    wide = DataShape(n_rows=3_000_000, n_levels=(0,) * 200, n_classes=2)
+
+    spared = spare_memory(2, ["lightgbm", "catboost"], wide, n_cores=2)
+
+    assert spared.n_workers == 2
+    assert spared.trial_mb == pytest.approx(SHARE_OF_ROWS * 4e-6 * 3_000_000 * 200 / 2)
+
+
+def test_a_search_that_can_be_repeated_plans_nothing_by_what_trials_hold(matrix, tmp_path) -> None:
+    machine = seconds(None, memory_mb=1e6, max_workers=4)
+    on = split(n_train=20_000_000)
+
+    plan = planned(matrix, tmp_path, on=on, machine=machine, search={"n_trials": 5})
+
+    assert (plan.n_workers, plan.spare_mb, plan.notes) == (1, None, ())
 
 
 def test_memory_for_no_fit_at_all_is_refused_with_the_numbers(matrix, tmp_path) -> None:

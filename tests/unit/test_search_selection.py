@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl_assets.core import row_copies
 from automl_assets.core.families import Encoded
 from automl_assets.core.search.selection import (
     MAX_OUT_OF_FOLD_ROWS,
@@ -233,3 +234,18 @@ def test_without_a_model_the_shares_of_the_classes_are_predicted_or_the_mean() -
     np.testing.assert_array_equal(shares, [[0.25, 0.75, 0.0]] * 2)
 
     np.testing.assert_array_equal(prior_prediction(np.array([1.0, 4.0]), 3, 0), [2.5] * 3)
+
+
+def test_all_rows_of_a_large_matrix_are_mapped_and_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(matrix=str(make_matrix(tmp_path / "m")), artifacts=str(tmp_path))
+    in_memory = load_selection(plan)[0].all_rows
+    monkeypatch.setattr(row_copies, "LARGE_BYTES", 1)
+
+    mapped = load_selection(plan)[0].all_rows
+
+    assert isinstance(mapped.X, np.memmap)
+    assert not isinstance(in_memory.X, np.memmap)
+    np.testing.assert_array_equal(mapped.X, in_memory.X)
+    np.testing.assert_array_equal(mapped.y, in_memory.y)

@@ -16,6 +16,7 @@ from automl_assets.core.families import Encoded, FitOptions, FittedModel, Params
 from automl_assets.core.feature_sets import FeatureSet, FeatureTransform, write_feature_sets
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.predictor import load_predictor
+from automl_assets.core.search import trial
 from automl_assets.core.search.measuring import Timers
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import load_selection, prior_prediction
@@ -25,6 +26,8 @@ from automl_assets.core.search.trial import (
     Job,
     TrialResult,
     is_hopeless,
+    make_options,
+    make_recipe,
     run_trial,
 )
 from tests.searches import make_matrix, make_plan, make_table
@@ -348,3 +351,23 @@ def test_without_limits_nothing_is_measured(matrices, tmp_path: Path) -> None:
     result = run(plan_of(matrices("binary"), tmp_path), job_of())
 
     assert (result.measured, result.violated) == ({}, {})
+
+
+@pytest.mark.parametrize("features", ["all", "fewer"])
+def test_blocks_of_rows_are_predicted_as_all_rows_are(
+    matrices, tmp_path, monkeypatch: pytest.MonkeyPatch, features: str
+) -> None:
+    plan = plan_of(matrices("binary"), tmp_path)
+    data, _ = load_selection(plan)
+    transform = FeatureTransform.choosing((0, 1), data.train.n_levels)
+    fewer = FeatureSet(name="fewer", transform=transform, detail="two columns")
+    write_feature_sets(Path(plan.artifacts), [fewer])
+    job = job_of(features=features)
+    recipe = make_recipe(plan, job.family, job.params, features)
+    options = make_options(plan, recipe, seed=1, n_threads=1, should_stop=lambda: False)
+    model = recipe.fit(data.train, None, options)
+    whole = recipe.predict(model, data.validation.X)
+
+    monkeypatch.setattr(trial, "PREDICTED_AT_ONCE", 7)
+
+    np.testing.assert_array_equal(recipe.predict(model, data.validation.X), whole)

@@ -13,6 +13,7 @@ from automl_assets.core.families import (
     Encoded,
     FitOptions,
     Structure,
+    _hist_bins,
     decision_tree,
     extra_trees,
     hist_gradient_boosting,
@@ -233,6 +234,35 @@ def test_bound_directions_and_sets_hold_together_where_there_are_categories() ->
     rows[:, 0] = np.tile(np.linspace(-3, 3, 21), 40)
     values = model.predict(np.asfortranarray(rows)).reshape(40, 21)
     assert (np.diff(values, axis=1) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("n_rows", [300, 201_000])
+def test_bins_made_in_blocks_are_those_of_scikit_learn(
+    n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    monkeypatch.setattr(_hist_bins, "BLOCK_CELLS", n_rows // 2)
+    family = FAMILIES["hist_gradient_boosting"]
+    train, held_out = table("binary", n_rows), table("binary", 90, seed=1)
+    settings = options("binary", n_iterations=3)
+    params = family.default_params()
+    own = HistGradientBoostingClassifier(**family.fit_settings(train, params, settings))
+    own.set_params(max_iter=3, early_stopping=False)
+
+    found = family.fit(train, None, params, settings).predict(held_out.X)
+
+    np.testing.assert_array_equal(
+        found, own.fit(train.X, train.y.astype(np.int64)).predict_proba(held_out.X)
+    )
+
+
+def test_a_family_leaves_no_trace_of_its_blocks_in_the_estimator() -> None:
+    family, train = FAMILIES["hist_gradient_boosting"], table("regression")
+
+    model = family.fit(train, None, family.default_params(), options("regression"))
+
+    assert not {"_preprocess_X", "_bin_data"} & set(vars(model._state["estimator"]))
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

@@ -141,12 +141,11 @@ def prepared_width(shape: "DataShape", max_levels: int) -> int:
     return sum(min(n, max_levels + 2) if n else 1 for n in shape.n_levels)
 
 
-def _numbers(X: "np.ndarray", features: Features) -> "np.ndarray":
-    """Return scaled numbers and flags of missing ones, float32, row-major."""
+def _write_numbers(X: "np.ndarray", features: Features, out: "np.ndarray") -> None:
+    """Write scaled numbers and flags of missing ones into the first columns."""
     import numpy as np
 
     numeric, with_gaps = features["numeric"], features["with_gaps"]
-    out = np.empty((len(X), dense_width(features)), np.float32)
     for number, column in enumerate(numeric):
         values = X[:, column]
         if features["knots"] is None:
@@ -157,7 +156,6 @@ def _numbers(X: "np.ndarray", features: Features) -> "np.ndarray":
         out[:, number] = np.where(np.isnan(values), 0.0, scaled)
     for position, number in enumerate(with_gaps, start=len(numeric)):
         out[:, position] = np.isnan(X[:, numeric[number]])
-    return out
 
 
 def _codes(X: "np.ndarray", features: Features) -> "Iterator[tuple[np.ndarray, int]]":
@@ -177,13 +175,10 @@ def dense_features(X: "np.ndarray", features: Features) -> "np.ndarray":
     """Return the prepared rows as an array, float32, row-major."""
     import numpy as np
 
-    numbers = _numbers(X, features)
-    n_dense, n_one_hot = numbers.shape[1], one_hot_width(features)
-    if not n_one_hot:
-        return numbers
-    out = np.zeros((len(X), n_dense + n_one_hot), np.float32)
-    out[:, :n_dense] = numbers
-    rows, offset = np.arange(len(X)), n_dense
+    offset = dense_width(features)
+    out = np.zeros((len(X), offset + one_hot_width(features)), np.float32)
+    _write_numbers(X, features, out)
+    rows = np.arange(len(X))
     for codes, n_codes in _codes(X, features):
         out[rows, offset + codes] = 1.0
         offset += n_codes
@@ -195,12 +190,11 @@ def sparse_features(X: "np.ndarray", features: Features) -> Any:
     import numpy as np
     from scipy.sparse import csr_array
 
-    numbers = _numbers(X, features)
-    n_dense = numbers.shape[1]
+    n_dense = dense_width(features)
     n_entries = n_dense + len(features["categorical"]) + len(features["edges"] or ())
     values = np.ones((len(X), n_entries), np.float32)
     places = np.empty((len(X), n_entries), np.int32)
-    values[:, :n_dense] = numbers
+    _write_numbers(X, features, values)
     places[:, :n_dense] = np.arange(n_dense, dtype=np.int32)
     offset = n_dense
     for entry, (codes, n_codes) in enumerate(_codes(X, features), start=n_dense):

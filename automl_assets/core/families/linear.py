@@ -151,8 +151,10 @@ class Linear(SkopsFamily):
         return 0.01 + 2e-8 * entries + 2.4e-9 * entries * n_steps * shape.n_outputs**0.7
 
     def expected_bytes(self, shape: DataShape, params: Params) -> int:
-        """Values and places of the entries, twice while they are made, and the scores."""
-        return 24 * _entries(shape, params) + 40 * shape.n_rows * shape.n_outputs
+        """Values of the entries, places where there are ones and zeros, and the scores."""
+        is_dense = not any(shape.n_levels) and params.get("scaling") != "bins"
+        per_entry = 4 if is_dense else 9
+        return per_entry * _entries(shape, params) + 24 * shape.n_rows * shape.n_outputs
 
 
 def _entries(shape: DataShape, params: Params) -> int:

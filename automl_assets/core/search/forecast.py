@@ -171,7 +171,7 @@ def forecast(
         needed=_needed(job, trials, plan, scale),
         cap=_cap(plan, left, job, trials, has_model=has_model),
         megabytes=_megabytes(job, trials, scale),
-        memory=plan.memory_mb or math.inf,
+        memory=min(plan.memory_mb or math.inf, (not is_baseline and plan.spare_mb) or math.inf),
         may_cut=plan.n_fits == 1 and not is_baseline,
         slack=1.0 if is_baseline or may_give_up else SLACK,
         has_model=has_model,

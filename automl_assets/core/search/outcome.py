@@ -220,7 +220,7 @@ def collect_candidates(study: optuna.Study, plan: SearchPlan, *, seconds: float)
         seconds_per_row=final.seconds_per_row,
         calibration=final.calibration,
         threshold=final.threshold,
-        notes=final.notes + _about_select(final, plan, len(admissible)),
+        notes=plan.notes + final.notes + _about_select(final, plan, len(admissible)),
         board=final.board,
         select=plan.select,
         artifact=f"{plan.study_name}/candidates/{final.folder}",

@@ -46,12 +46,15 @@ class SearchPlan(Value):
         constraints: What a candidate is measured for.
         slice_columns: Raw columns whose values are slices, with the feature that holds their codes.
         memory_mb: Most memory of one trial's process; None: what the machine has.
+        spare_mb: What a trial of many rows is planned to hold at most, but for a plain default; it
+            may hold more, where that was not foreseen.
         clock: `cpu` counts CPU seconds of the search's processes instead of time: for
             benchmarks on machines that others use, too.
         max_members: Most candidates in the final model; 1: no ensemble.
         select: Whether the best make the final model, or the simplest one that cannot be told
             apart from the best.
         shape: Rows, features and classes of the train part.
+        notes: What was planned otherwise than usual, and why.
     """
 
     study_name: str
@@ -81,9 +84,11 @@ class SearchPlan(Value):
     n_threads: int
     use_gpu: bool = False
     memory_mb: float | None = None
+    spare_mb: float | None = None
     clock: Clock = "wall"
     seed: int
     shape: DataShape = DataShape(n_rows=0, n_levels=(), n_classes=0)
+    notes: tuple[str, ...] = ()
     matrix: str
     artifacts: str
 

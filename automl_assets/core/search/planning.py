@@ -12,9 +12,14 @@ from automl_assets.core.matrix import read_part, read_preprocessing
 from automl_assets.core.metrics import DEFAULT_METRIC, load_metrics
 from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.sections import Preprocessing as PreprocessingAsked
-from automl_assets.core.search.budget import FIRST_ROW_SHARE
 from automl_assets.core.search.limits import measure_predictions
 from automl_assets.core.search.measuring import slice_codes
+from automl_assets.core.search.memory_plan import (
+    Spared,
+    about_workers,
+    spare_memory,
+    workers_within,
+)
 from automl_assets.core.search.plan import Clock, SearchPlan
 from automl_assets.core.search.proposing import PLAIN, make_proposals
 from automl_assets.core.search.selection import choose_fits, load_selection, prior_prediction
@@ -89,8 +94,8 @@ def make_plan(
     )
     metric = request.task.metric or DEFAULT_METRIC[profile.task_type]
     n_cores = min(request.resources.cpu or machine.max_workers, machine.max_workers)
-    n_workers = min(request.search.workers or _default_workers(machine), n_cores)
-    n_workers = _within_memory(n_workers, space, shape, machine.memory_mb)
+    spared, note = _workers(request, machine, space, shape, n_cores=n_cores)
+    n_workers = spared.n_workers
     plan = SearchPlan(
         study_name=study_name,
         metric=metric,
@@ -119,8 +124,10 @@ def make_plan(
         time_limit_seconds=machine.seconds,
         n_workers=n_workers,
         n_threads=max(1, n_cores // n_workers),
+        notes=(note,) if note else (),
         use_gpu=request.resources.gpu > 0,
         memory_mb=None if machine.memory_mb is None else machine.memory_mb / n_workers,
+        spare_mb=spared.trial_mb,
         clock=machine.clock,
         seed=request.seed,
         shape=shape,
@@ -131,9 +138,26 @@ def make_plan(
     return plan
 
 
-def _default_workers(machine: Machine) -> int:
+def _workers(
+    request: TrainingRequest,
+    machine: Machine,
+    space: CompiledSpace,
+    shape: DataShape,
+    *,
+    n_cores: int,
+) -> tuple[Spared, str]:
+    """Return how many workers there are, and why fewer than usual, if so."""
     # What a sampler proposes follows from what has ended: only one worker repeats a search.
-    return 1 if machine.seconds is None else DEFAULT_WORKERS
+    usual = 1 if machine.seconds is None else DEFAULT_WORKERS
+    wanted = min(request.search.workers or usual, n_cores)
+    wanted = workers_within(wanted, space.families, shape, machine.memory_mb)
+    if machine.seconds is None:
+        # What a trial was seen to hold decides what the next one may: it is never twice the same.
+        return Spared(n_workers=wanted), ""
+    is_asked = request.search.workers is not None
+    spared = spare_memory(wanted, space.families, shape, n_cores=n_cores, is_asked=is_asked)
+    n_threads = max(1, n_cores // spared.n_workers)
+    return spared, about_workers(spared.n_workers, wanted, n_threads=n_threads, shape=shape)
 
 
 def _check_slices(plan: SearchPlan) -> None:
@@ -159,32 +183,6 @@ def _check_slices(plan: SearchPlan) -> None:
         )
     except SearchError as error:
         raise RequestError(str(error)) from error
-
-
-def _within_memory(
-    n_workers: int, space: CompiledSpace, shape: DataShape, memory_mb: float | None
-) -> int:
-    """Return how many workers the memory is enough for, each with one of the leaner fits.
-
-    Raises:
-        RequestError: It is not enough for a sixteenth of the rows in the leanest family.
-    """
-    if memory_mb is None:
-        return n_workers
-    families = load_families()
-    needed = {
-        name: families[name].expected_bytes(shape, families[name].default_params()) / 1e6
-        for name in space.families
-    }
-    leanest = min(needed, key=lambda name: (needed[name], name))
-    if needed[leanest] * FIRST_ROW_SHARE > memory_mb:
-        raise RequestError(
-            "All trials together may hold as much as resources.memory and the operator allow, "
-            f"which is {memory_mb:,.0f} MB, but {leanest} alone needs "
-            f"{needed[leanest] * FIRST_ROW_SHARE:,.0f} MB for a part of {shape.n_rows:,} rows and "
-            f"{shape.n_features:,} features. Allow more, or keep fewer columns."
-        )
-    return max(1, min(n_workers, int(memory_mb / max(needed[leanest], 1e-6))))
 
 
 def _n_fits(split: Split, shape: DataShape, space: CompiledSpace, seconds: float | None) -> int:

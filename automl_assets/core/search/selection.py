@@ -9,6 +9,8 @@ import numpy as np
 from automl_assets.core.encoding import Preprocessing
 from automl_assets.core.families import DataShape, Encoded
 from automl_assets.core.matrix import read_folds, read_part, read_preprocessing
+from automl_assets.core.pages import give_back
+from automl_assets.core.row_copies import copied_rows
 from automl_assets.core.search.plan import SearchPlan
 
 MAX_OUT_OF_FOLD_ROWS = 20_000
@@ -134,16 +136,19 @@ class SelectionData:
 
     @property
     def all_rows(self) -> Encoded:
-        """Validation and train rows together, in memory."""
+        """Validation and train rows together, copied."""
         if self._all is None:
-            X = np.empty(
-                (len(self.validation.y) + len(self.train.y), self.train.X.shape[1]),
-                np.float32,
-                order="F",
+            parts = self.validation, self.train
+
+            def column(number: int) -> np.ndarray:
+                values = np.concatenate([part.X[:, number] for part in parts])
+                give_back(self.train.X)
+                return values
+
+            y = np.concatenate([part.y for part in parts])
+            X = copied_rows(
+                column, n_rows=len(y), n_columns=self.train.X.shape[1], like=self.train.X
             )
-            X[: len(self.validation.y)] = self.validation.X
-            X[len(self.validation.y) :] = self.train.X
-            y = np.concatenate([self.validation.y, self.train.y])
             self._all = Encoded(X=X, y=y, n_levels=self.train.n_levels)
         return self._all
 
@@ -170,9 +175,13 @@ class SelectionData:
 
 def take_rows(part: Encoded, rows: np.ndarray) -> Encoded:
     """Copy some rows, column by column."""
-    X = np.empty((len(rows), part.X.shape[1]), np.float32, order="F")
-    for column in range(part.X.shape[1]):
-        X[:, column] = part.X[rows, column]
+
+    def column(number: int) -> np.ndarray:
+        values = part.X[rows, number]
+        give_back(part.X)
+        return values
+
+    X = copied_rows(column, n_rows=len(rows), n_columns=part.X.shape[1], like=part.X)
     return Encoded(X=X, y=part.y[rows], n_levels=part.n_levels)
 
 

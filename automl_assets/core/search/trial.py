@@ -23,6 +23,7 @@ from automl_assets.core.feature_sets import FeatureTransform, read_feature_set
 from automl_assets.core.files import publishing
 from automl_assets.core.metrics import Metric, load_metrics
 from automl_assets.core.package import package_bytes, write_package
+from automl_assets.core.pages import give_back, given_back
 from automl_assets.core.search.limits import limits_of, violations
 from automl_assets.core.search.measuring import Timers, measure_candidate
 from automl_assets.core.search.plan import SearchPlan
@@ -31,6 +32,9 @@ from automl_assets.core.values import Value
 
 PACKAGE, PREDICTIONS, RESULT_FILE = "package", "selection.npy", "result.json"
 """What a trial leaves in its folder: the model, its selection predictions, its result."""
+
+PREDICTED_AT_ONCE = 200_000
+"""Rows of one prediction: libraries copy what they predict, some of them as float64."""
 
 N_TRAIN_SCORE_ROWS = 10_000
 """Rows of train on which the gap between training and selection score is looked at."""
@@ -100,17 +104,29 @@ class Recipe:
 
     def fit(self, part: Encoded, held_out: Encoded | None, options: FitOptions) -> FittedModel:
         """Fit on rows that are encoded for all features."""
-        if self.transform is None:
-            return self.family.fit(part, held_out, self.params, options)
-        return self.family.fit(
-            self.transform.encoded(part),
-            None if held_out is None else self.transform.encoded(held_out),
-            self.params,
-            options,
-        )
+        rows = part if held_out is None else held_out
+        with given_back(part.X, rows.X):
+            if self.transform is None:
+                return self.family.fit(part, held_out, self.params, options)
+            return self.family.fit(
+                self.transform.encoded(part),
+                None if held_out is None else self.transform.encoded(held_out),
+                self.params,
+                options,
+            )
 
     def predict(self, model: FittedModel, X: np.ndarray) -> np.ndarray:
-        """Predict rows that are encoded for all features."""
+        """Predict rows that are encoded for all features, a block of many rows at a time."""
+        if len(X) <= PREDICTED_AT_ONCE:
+            return self._predict(model, X)
+        blocks = []
+        for start in range(0, len(X), PREDICTED_AT_ONCE):
+            rows = np.asfortranarray(X[start : start + PREDICTED_AT_ONCE])
+            give_back(X)
+            blocks.append(self._predict(model, rows))
+        return np.concatenate(blocks)
+
+    def _predict(self, model: FittedModel, X: np.ndarray) -> np.ndarray:
         return model.predict(X if self.transform is None else self.transform.apply(X))
 
     def packaged(self, model: FittedModel) -> FittedModel:
@@ -279,9 +295,8 @@ def _train_score(fits: Fits, data: SelectionData, metric: Metric) -> float | Non
     if fits.first is None:
         return None
     n_rows = len(data.train.y)
-    rows = slice(None, None, max(1, n_rows // N_TRAIN_SCORE_ROWS))
-    prediction = fits.recipe.predict(fits.first, np.asfortranarray(data.train.X[rows]))
-    score = metric.score(data.train.y[rows], prediction)
+    rows = take_rows(data.train, np.arange(0, n_rows, max(1, n_rows // N_TRAIN_SCORE_ROWS)))
+    score = metric.score(rows.y, fits.recipe.predict(fits.first, rows.X))
     return score if math.isfinite(score) else None
 
 
