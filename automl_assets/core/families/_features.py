@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from automl_assets.core.pages import give_back
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,9 +54,9 @@ def fit_features(
     columns = [train.X[:, column] for column in numeric]
     features |= _moments(columns)
     if scaling == "quantile":
-        features["knots"] = [_knots(column[rows]) for column in columns]
+        features["knots"] = [_knots(_taken(column, rows)) for column in columns]
     if scaling == "bins":
-        features["edges"] = [_edges(column[rows], n_bins) for column in columns]
+        features["edges"] = [_edges(_taken(column, rows), n_bins) for column in columns]
     return features
 
 
@@ -64,6 +66,12 @@ def _sample(n_rows: int, seed: int) -> "np.ndarray | slice":
     if n_rows <= SAMPLE_ROWS:
         return slice(None)
     return np.sort(np.random.default_rng(seed).choice(n_rows, SAMPLE_ROWS, replace=False))
+
+
+def _taken(column: "np.ndarray", rows: "np.ndarray | slice") -> "np.ndarray":
+    values = column[rows]
+    give_back(column)
+    return values
 
 
 def _moments(columns: "list[np.ndarray]") -> Features:
@@ -80,6 +88,7 @@ def _moments(columns: "list[np.ndarray]") -> Features:
             # A column that is constant but for rounding has nothing to scale.
             if deviation > 1e-7 * max(1.0, abs(present.mean())):
                 scale[number] = deviation
+        give_back(column)
     return {"mean": mean, "scale": scale, "with_gaps": np.flatnonzero(gaps)}
 
 
@@ -154,6 +163,7 @@ def _write_numbers(X: "np.ndarray", features: Features, out: "np.ndarray") -> No
         else:
             scaled = np.interp(values, *features["knots"][number])
         out[:, number] = np.where(np.isnan(values), 0.0, scaled)
+        give_back(X)
     for position, number in enumerate(with_gaps, start=len(numeric)):
         out[:, position] = np.isnan(X[:, numeric[number]])
 
@@ -167,8 +177,11 @@ def _codes(X: "np.ndarray", features: Features) -> "Iterator[tuple[np.ndarray, i
         yield np.where(codes < n_codes, codes, OTHER), int(n_codes)
     for column, cuts in zip(features["numeric"], features["edges"] or (), strict=False):
         values = X[:, column]
-        bins = np.searchsorted(cuts, values, side="right")
-        yield np.where(np.isnan(values), len(cuts) + 1, bins), len(cuts) + 2
+        bins = np.where(
+            np.isnan(values), len(cuts) + 1, np.searchsorted(cuts, values, side="right")
+        )
+        give_back(X)
+        yield bins, len(cuts) + 2
 
 
 def dense_features(X: "np.ndarray", features: Features) -> "np.ndarray":

@@ -316,8 +316,8 @@ class Search(Section):
     workers: Count | None = Field(
         default=None,
         le=1024,
-        description="Trials at the same time. Default: 4, or fewer if the operator allows fewer; "
-        "1 without a time limit.",
+        description="Trials at the same time. Default: 4, or fewer if the operator allows fewer "
+        "or the rows are very many; 1 without a time limit.",
     )
     select: Literal["best", "simplest_of_tied"] = Field(
         default="best", description="Which of the best candidates wins."
