@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 LARGE_BYTES = 64_000_000
 """Of mapped rows; fewer are left where they are."""
@@ -24,7 +26,7 @@ time, so that a fit that reads all rows all the time spends a few percent on it.
 _STATM = Path("/proc/self/statm")
 
 
-def give_back(array: np.ndarray) -> None:
+def give_back(array: "np.ndarray") -> None:
     """Give back the pages of a large array that is mapped from a file; others stay as they are."""
     mapping = _mapping(array)
     if mapping is not None and len(mapping) >= LARGE_BYTES:
@@ -32,7 +34,7 @@ def give_back(array: np.ndarray) -> None:
 
 
 @contextmanager
-def given_back(*arrays: np.ndarray) -> Iterator[None]:
+def given_back(*arrays: "np.ndarray") -> Iterator[None]:
     """Give back the pages of mapped arrays again and again, while what is inside goes on.
 
     Nothing happens to arrays that are not large together, or that may be changed, nor on systems
@@ -53,8 +55,10 @@ def given_back(*arrays: np.ndarray) -> Iterator[None]:
         thread.join()
 
 
-def _mapping(array: np.ndarray) -> mmap.mmap | None:
+def _mapping(array: "np.ndarray") -> mmap.mmap | None:
     """Return the file that an array shows; None if it shows none, or one that it may change."""
+    import numpy as np
+
     base: object = array
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap) and base.mode != "r":

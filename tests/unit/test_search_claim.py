@@ -424,6 +424,28 @@ def test_nothing_begins_when_less_is_left_than_half_of_what_the_fastest_took() -
     assert claim(study, plan, left=reserved + 4.1) is not None
 
 
+def test_nothing_is_kept_back_for_a_fit_of_the_final_model_that_cannot_end() -> None:
+    plan = timed(proposals=(PLAIN,))
+    study = after_one(plan, seconds=8.0, fit_seconds=8.0)
+    trials = study.get_trials()
+
+    assert final_seconds(trials, plan, SCALE, left=30.0) > FINAL_SECONDS + 8.0
+    assert final_seconds(trials, plan, SCALE, left=9.0) == FINAL_SECONDS
+
+
+def test_a_plain_default_leaves_time_to_be_fitted_again() -> None:
+    plan = timed(proposals=(LINEAR, PLAIN))
+    study = after_one(plan, seconds=1.0, fit_seconds=0.1)
+
+    found = take(study, plan, left=20.0)
+
+    assert found.job.origin == "baseline"
+    assert found.job.seconds is not None
+    after = 20.0 - found.job.seconds - FINAL_SECONDS
+    growth = SCALE.everything.n_rows / SCALE.fit.n_rows
+    assert after == pytest.approx(1.25 * growth * found.job.seconds)
+
+
 def test_a_queue_closes_when_no_trial_can_begin_any_more() -> None:
     plan = timed(proposals=(PLAIN, LINEAR, LINEAR))
     study = after_one(plan, seconds=8.0, fit_seconds=0.1)

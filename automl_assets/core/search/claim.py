@@ -7,7 +7,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from automl_assets.core.families import Params, load_families
-from automl_assets.core.search.forecast import Scale, final_seconds, forecast
+from automl_assets.core.search.forecast import (
+    MIN_TRIAL_SECONDS,
+    Scale,
+    final_seconds,
+    forecast,
+    seconds_before_refit,
+)
 from automl_assets.core.search.plan import Proposal, SearchPlan
 from automl_assets.core.search.sampler import make_sampler
 from automl_assets.core.search.space import draw
@@ -78,9 +84,13 @@ def claim_trial(
             else:
                 tell_failure(study, claim.trial, expected.refusal)
             continue
+        seconds = expected.cap
+        if claim.job.origin == "baseline" and scale.n_fits == 1 and expected.has_model:
+            # What a plain default learns on more rows is worth more than its last trees.
+            seconds = min(seconds, max(seconds_before_refit(scale, left=left), MIN_TRIAL_SECONDS))
         job = claim.job.model_copy(
             update={
-                "seconds": expected.cap if is_timed else None,
+                "seconds": seconds if is_timed else None,
                 "is_first": is_timed and not expected.has_model,
                 "row_share": expected.row_share,
             }
@@ -113,7 +123,7 @@ def _may_start(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: 
 def _left_for_trials(
     trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: float
 ) -> float:
-    return left if math.isinf(left) else left - final_seconds(trials, plan, scale)
+    return left if math.isinf(left) else left - final_seconds(trials, plan, scale, left=left)
 
 
 def _has_model(trials: list[FrozenTrial]) -> bool:

@@ -11,6 +11,7 @@ from automl_assets.core.search.budget import (
     FIRST_ROW_SHARE,
     FIRST_TRIAL_SHARE,
     MAX_TRIAL_SHARE,
+    REFIT_SLACK,
     RESERVE_SLACK,
     SLACK,
     CostModel,
@@ -82,8 +83,14 @@ def learned_costs(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> 
     return CostModel(seen)
 
 
-def final_seconds(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> float:
-    """Return how long the final model will take: the best candidates are fitted once more."""
+def final_seconds(
+    trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, *, left: float = math.inf
+) -> float:
+    """Return how long the final model will take: the best candidates are fitted once more.
+
+    Args:
+        left: Seconds until it must be there: nothing is kept back for a fit that cannot end.
+    """
     total = FINAL_SECONDS
     most = MAX_FINAL_SHARE * (plan.time_limit_seconds or 0.0)
     for place, trial in enumerate(ranked(trials, plan)[: plan.max_members]):
@@ -91,13 +98,28 @@ def final_seconds(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> 
         if job is None or result is None:
             continue
         per_fit = result.fit_seconds / max(1, len(result.fold_scores))
-        growth = scale.everything.n_rows / max(1.0, scale.fit.n_rows * job.row_share)
-        refit = RESERVE_SLACK * per_fit * growth
-        if place > 0 and total + refit > most:
+        refit = per_fit * growth_of_refit(scale, job.row_share)
+        if total + REFIT_SLACK * refit > left:
+            break
+        if place > 0 and total + RESERVE_SLACK * refit > most:
             # The best one is fitted again in any case, the others as far as time allows.
             break
-        total += refit
+        total += RESERVE_SLACK * refit
     return total
+
+
+def growth_of_refit(scale: Scale, row_share: float = 1.0) -> float:
+    """Return the rows of a fit for the final model, as a multiple of those of a trial's fit."""
+    return scale.everything.n_rows / max(1.0, scale.fit.n_rows * row_share)
+
+
+def seconds_before_refit(scale: Scale, *, left: float) -> float:
+    """Return what one fit may take, if what is left is to hold it and its refit.
+
+    Args:
+        left: Seconds until the final model must be there.
+    """
+    return (left - FINAL_SECONDS) / (1 + RESERVE_SLACK * growth_of_refit(scale))
 
 
 @dataclass(frozen=True, kw_only=True)
