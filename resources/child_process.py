@@ -29,6 +29,10 @@ SAMPLE_SECONDS = 0.1
 """Between two looks at a child's memory: at 2 GB/s it gets 200 MB further than it may."""
 
 
+KEPT_SHARE = 0.1
+"""Of its memory limit, what a child may keep between tasks: the next one holds that besides."""
+
+
 def _nothing(task: Task) -> None:
     """Prepare nothing."""
 
@@ -62,8 +66,8 @@ class Child:
         Args:
             result_file: Where the child leaves what came of it.
             is_late: Asked ten times a second; True ends the child.
-            memory_mb: Most memory that the task may hold. A child that keeps half of it when
-                the task is done is replaced.
+            memory_mb: Most memory that the task may hold. A child that keeps more than
+                `KEPT_SHARE` of it when the task is done is replaced.
             on_tick: Called ten times a second.
         """
         result_file.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +255,9 @@ class _Forked:
         """Find out whether what a task left forbids another one."""
         has_started_some = bool(self._process.children())
         kept = own_mb(self._process) - (self._kept_from or 0.0)
-        self.is_spent = has_started_some or (memory_mb is not None and kept > memory_mb / 2)
+        self.is_spent = has_started_some or (
+            memory_mb is not None and kept > KEPT_SHARE * memory_mb
+        )
 
 
 def _cpu_of(process: psutil.Process) -> float:

@@ -68,7 +68,8 @@ def how_it_ended(
         told: What it left.
         trouble: What it told of a failure that is not the task's.
     """
-    if "result" in told and code == 0:
+    if "result" in told:
+        # It is whole, whatever ended the process a moment later.
         return "done", ""
     if ended_by == "out of memory":
         return ended_by, f"out of memory: it held more than {memory_mb:,.0f} MB"

@@ -16,7 +16,7 @@ class _Mapping:
     """A part of a file in memory.
 
     Attributes:
-        private_kb: Of it, what this process has changed.
+        private_kb: Of it, what this process has changed, be it in memory or in swap.
     """
 
     start: int
@@ -37,7 +37,12 @@ def give_back_memory() -> None:
     trim_heap()
     if _LIBC is None:
         return
-    for mapping in _unchanged_code(_mappings(_SMAPS.read_text().splitlines())):
+    try:
+        told = _SMAPS.read_text().splitlines()
+    except OSError:
+        # A kernel or a sandbox that does not tell: the pages stay, which is no fault.
+        return
+    for mapping in _unchanged_code(_mappings(told)):
         _LIBC.madvise(ctypes.c_void_p(mapping.start), ctypes.c_size_t(mapping.size), _MADV_DONTNEED)
 
 
@@ -63,16 +68,20 @@ def _unchanged_code(mappings: Iterable[_Mapping]) -> Iterator[_Mapping]:
 def _mappings(lines: Iterable[str]) -> Iterator[_Mapping]:
     """Read `/proc/self/smaps`: see proc(5)."""
     first: list[str] = []
+    private_kb = 0
     for line in lines:
         words = line.split(maxsplit=5)
         if not words[0].endswith(":"):
-            first = words
-        elif words[0] == "Anonymous:" and len(first) == 6:
+            first, private_kb = words, 0
+        elif words[0] == "Anonymous:":
+            private_kb = int(words[1])
+        elif words[0] == "Swap:" and len(first) == 6:
             start, end = (int(place, 16) for place in first[0].split("-"))
             yield _Mapping(
                 start=start,
                 size=end - start,
                 permissions=first[1],
                 path=first[5],
-                private_kb=int(words[1]),
+                # What was swapped out is not in any file either.
+                private_kb=private_kb + int(words[1]),
             )

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from resources.child_process import Child
-from resources.child_report import ChildReport, Spent
+from resources.child_report import ChildReport, Ending, Spent, how_it_ended
 from resources.processes import wait_for_end
 
 
@@ -332,7 +332,7 @@ def test_a_process_that_dies_between_tasks_is_replaced(worker: Child, tmp_path: 
 
 
 @pytest.mark.parametrize(("memory_mb", "is_replaced"), [(200.0, True), (2_000.0, False)])
-def test_a_process_that_keeps_half_of_what_a_task_may_hold_is_replaced(
+def test_a_process_that_keeps_much_of_what_a_task_may_hold_is_replaced(
     worker: Child, tmp_path: Path, memory_mb: float, is_replaced: bool
 ) -> None:
     first = pid_after(worker, tmp_path)
@@ -359,6 +359,13 @@ def test_memory_counts_from_what_was_held_before_the_task(worker: Child, tmp_pat
     report = worker.run({"deed": "hold"}, tmp_path / "second.json", memory_mb=200)
 
     assert report.ending == "done"
+
+
+@pytest.mark.parametrize("ended_by", ["out of time", "out of memory", None])
+def test_a_result_that_is_there_counts_however_its_process_ended(ended_by: Ending | None) -> None:
+    told = {"result": {"score": 0.1}}
+
+    assert how_it_ended(-signal.SIGKILL, ended_by, told, 100.0, "") == ("done", "")
 
 
 def test_the_result_file_is_json(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from automl_assets.core import idle_memory
 from automl_assets.core.idle_memory import give_back_memory
 
 SCRIPT = """
@@ -31,6 +32,25 @@ def test_code_of_libraries_that_are_not_running_is_let_go_of_and_comes_back() ->
     )
 
     assert float(done.stdout) > 15
+
+
+def test_what_was_changed_and_swapped_out_is_not_let_go_of() -> None:
+    lines = []
+    for start, permissions, changed, swapped in (
+        ("10", "r-xp", 0, 0),
+        ("20", "r--p", 0, 8),
+        ("30", "r--p", 8, 0),
+        ("40", "rw-p", 0, 8),
+    ):
+        lines += [
+            f"{start}000-{start}fff {permissions} 00000000 08:01 17                 /usr/lib/x.so",
+            f"Anonymous:      {changed:8d} kB",
+            f"Swap:           {swapped:8d} kB",
+        ]
+
+    found = idle_memory._unchanged_code(idle_memory._mappings(lines))
+
+    assert [item.start for item in found] == [0x10000]
 
 
 def test_it_may_be_repeated() -> None:

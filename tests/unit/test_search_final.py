@@ -400,6 +400,24 @@ def test_there_are_as_many_copies_as_there_is_time_for(searches, monkeypatch) ->
     assert len(search.make(clock=clock, seconds=3.2, only=(0,)).members[0].more_seeds) == 1
 
 
+def test_copies_leave_the_time_that_writing_them_takes(searches, monkeypatch) -> None:
+    search, clock = searches("binary"), Clock()
+    Fits(monkeypatch, clock, 1.0)
+    write = final.write_parts
+
+    def write_slowly(folder: Path, parts: Any, *others: Any) -> str:
+        clock.now += 3.0 * sum(len(part.models) for part in parts)
+        return write(folder, parts, *others)
+
+    monkeypatch.setattr(final, "write_parts", write_slowly)
+    begun, seconds = clock.now, 12.0
+
+    made = search.make(clock=clock, seconds=seconds, only=(0,))
+
+    assert len(made.members[0].more_seeds) == 1
+    assert clock.now - begun <= seconds
+
+
 def test_copies_of_a_heavy_tail_count_as_much_as_the_model_as_found(searches, monkeypatch) -> None:
     search, clock = searches("heavy"), Clock()
     Fits(monkeypatch, clock, 1.0)

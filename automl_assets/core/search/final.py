@@ -47,7 +47,7 @@ three is less random than one. Each costs the latency and size of one more."""
 N_TIMED_ROWS = 1_000
 
 FINISH_SECONDS = 0.5
-"""What writing the final model takes."""
+"""What writing the final model takes at least."""
 
 HEAVY_TAIL = 10.0
 """Excess kurtosis of a target from which one more fit is not trusted alone: on house prices a
@@ -135,6 +135,8 @@ class FinalModelMaker:
         self._finalists = list(finalists)[:MAX_ENSEMBLE_CANDIDATES]
         self._results = {item.job.number: item.result for item in self._finalists}
         self._tools, self._save = tools, save
+        self._seconds_per_model = 0.0
+        """What it took to calibrate, write and measure one of the models as found."""
         self._metric = load_metrics()[plan.metric]
         self._artifacts = Path(plan.artifacts)
         self.refused: list[dict[str, float]] = []
@@ -170,7 +172,9 @@ class FinalModelMaker:
                 return None
             parts = [self._found(self._finalists[index], weight) for index, weight in weights]
             selection = self._mean(weights)
+            begun = self._tools.clock()
             found = self._write("as-found", parts, selection)
+            self._seconds_per_model = (self._tools.clock() - begun) / len(parts)
             if found is None:
                 continue
             self._save(found)
@@ -263,9 +267,10 @@ class FinalModelMaker:
         if self._takes_one:
             return parts
         parts = list(parts)
-        kept_back = FINISH_SECONDS + self._ties.seconds
         while True:
-            left = self._tools.left() - kept_back
+            n_models = 1 + sum(len(part.models) for part in parts)
+            finish = max(FINISH_SECONDS, n_models * self._seconds_per_model)
+            left = self._tools.left() - finish - self._ties.seconds
             gains = {
                 index: variance_gain(part.weight, len(part.seeds)) / max(part.seconds, 1e-3)
                 for index, part in enumerate(parts)

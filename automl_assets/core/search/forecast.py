@@ -192,7 +192,7 @@ def forecast(
     return Forecast(
         needed=_needed(job, trials, plan, scale),
         cap=_cap(plan, left, job, trials, has_model=has_model),
-        megabytes=_megabytes(job, trials, scale),
+        megabytes=_megabytes(job, trials, plan, scale),
         memory=min(plan.memory_mb or math.inf, (not is_baseline and plan.spare_mb) or math.inf),
         may_cut=plan.n_fits == 1 and not is_baseline,
         slack=1.0 if is_baseline or may_give_up else SLACK,
@@ -223,13 +223,19 @@ def _needed(job: Job, trials: list[FrozenTrial], plan: SearchPlan, scale: Scale)
     )
 
 
-def _megabytes(job: Job, trials: list[FrozenTrial], scale: Scale) -> float:
-    """Return about how much memory a trial holds, corrected by what its family was seen to hold."""
+def _megabytes(job: Job, trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> float:
+    """Return about how much memory a trial holds, corrected by what its family was seen to hold.
+
+    Without a time limit only by what did not fit: what is measured is never twice the same, and
+    such a search is to be repeated.
+    """
     family = load_families()[job.family]
     ratios = [1.0]
     for trial in trials:
         seen, result = job_of(trial), result_of(trial)
         if seen is not None and result is not None and seen.family == job.family:
+            if plan.time_limit_seconds is None:
+                continue
             expected = family.expected_bytes(scale.fit, seen.params) / 1e6
             own = max(0.0, result.peak_mb - LIBRARY_MB)
             ratios.append(own / max(expected * seen.row_share, 1.0))
