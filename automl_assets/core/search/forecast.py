@@ -43,6 +43,10 @@ SMALLEST_ROW_SHARE = 0.25
 LIBRARY_MB = 64.0
 """What a fit of a few rows holds in any case, 1 to 51 MB: it does not grow with the model."""
 
+BESIDE_FIT, BESIDE_FIT_SECONDS = 1.1, 2.0
+"""What a trial takes in all: so many times its fit, for predictions, and seconds, for its package
+and what is measured on it."""
+
 FINAL_SECONDS = 2.0
 """What the final model takes beside its fits: the ensemble, models read back, packages."""
 
@@ -119,7 +123,8 @@ def seconds_before_refit(scale: Scale, *, left: float) -> float:
     Args:
         left: Seconds until the final model must be there.
     """
-    return (left - FINAL_SECONDS) / (1 + RESERVE_SLACK * growth_of_refit(scale))
+    beside = FINAL_SECONDS + BESIDE_FIT_SECONDS
+    return (left - beside) / (BESIDE_FIT + RESERVE_SLACK * growth_of_refit(scale))
 
 
 @dataclass(frozen=True, kw_only=True)
