@@ -400,6 +400,17 @@ def test_there_are_as_many_copies_as_there_is_time_for(searches, monkeypatch) ->
     assert len(search.make(clock=clock, seconds=3.2, only=(0,)).members[0].more_seeds) == 1
 
 
+def test_a_model_that_is_slow_without_copies_gets_none(searches, monkeypatch) -> None:
+    search, clock = searches("binary"), Clock()
+    Fits(monkeypatch, clock, 1.0)
+    monkeypatch.setattr(final, "COPIES_SECONDS_PER_ROW", -1.0)
+
+    made = search.make(clock=clock, seconds=100.0, only=(0,))
+
+    assert made.members[0].refitted
+    assert made.members[0].more_seeds == ()
+
+
 def test_copies_leave_the_time_that_writing_them_takes(searches, monkeypatch) -> None:
     search, clock = searches("binary"), Clock()
     Fits(monkeypatch, clock, 1.0)

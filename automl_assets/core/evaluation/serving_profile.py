@@ -24,7 +24,8 @@ N_WARM_UP, WARM_UP_SHARE = 200, 0.1
 """Calls before the first one that counts; fewer where they take this share of the time."""
 
 MAX_CALLS = 5_000
-FEWEST_CALLS = 20
+FEWEST_CALLS = 5
+"""Even if they take more than the time: a thousand rows of a large ensemble may take a second."""
 N_BATCHES = 50
 """Different batches that calls take in turn, so that caches do not answer for the model."""
 

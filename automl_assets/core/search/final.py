@@ -44,6 +44,10 @@ MAX_COPIES = 3
 """Fits of one member with different seeds, whose mean is taken while time is left: the mean of
 three is less random than one. Each costs the latency and size of one more."""
 
+COPIES_SECONDS_PER_ROW = 1e-4
+"""A model with further seeds predicts 1,000 rows in a tenth of a second; what is slower without
+them gets none."""
+
 N_TIMED_ROWS = 1_000
 
 FINISH_SECONDS = 0.5
@@ -137,6 +141,8 @@ class FinalModelMaker:
         self._tools, self._save = tools, save
         self._seconds_per_model = 0.0
         """What it took to calibrate, write and measure one of the models as found."""
+        self._row_seconds = 0.0
+        """What one of them takes to predict a row, among many."""
         self._metric = load_metrics()[plan.metric]
         self._artifacts = Path(plan.artifacts)
         self.refused: list[dict[str, float]] = []
@@ -177,6 +183,7 @@ class FinalModelMaker:
             self._seconds_per_model = (self._tools.clock() - begun) / len(parts)
             if found is None:
                 continue
+            self._row_seconds = found.seconds_per_row / len(parts)
             self._save(found)
             again = self._fitted_again(parts, selection)
             if again is not None:
@@ -269,6 +276,8 @@ class FinalModelMaker:
         parts = list(parts)
         while True:
             n_models = 1 + sum(len(part.models) for part in parts)
+            if n_models * self._row_seconds > COPIES_SECONDS_PER_ROW:
+                return parts
             finish = max(FINISH_SECONDS, n_models * self._seconds_per_model)
             left = self._tools.left() - finish - self._ties.seconds
             gains = {
