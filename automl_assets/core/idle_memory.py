@@ -48,8 +48,8 @@ def give_back_memory() -> None:
 
 def trim_heap() -> None:
     """Give back what is free in the heap, where the C library is glibc."""
-    if hasattr(_LIBC, "malloc_trim"):
-        _LIBC.malloc_trim(0)  # type: ignore[union-attr]
+    if _LIBC is not None and hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 def _unchanged_code(mappings: Iterable[_Mapping]) -> Iterator[_Mapping]:

@@ -65,9 +65,12 @@ def claim_trial(
         trials = study.get_trials(deepcopy=False)
         if not _may_start(trials, plan, scale, left) or is_exhausted(trials, plan):
             return None
-        only = _affordable(trials, plan, scale, left) if n_draws >= DRAWS_OF_A_FAMILY else []
-        place = n_draws // DRAWS_OF_A_FAMILY - 1
-        claim = _ask(study, plan, worker, trials, (only[place:] or only[-1:] or [None])[0])
+        only: str | None = None
+        if n_draws >= DRAWS_OF_A_FAMILY:
+            fitting = _affordable(trials, plan, scale, left)
+            place = min(n_draws // DRAWS_OF_A_FAMILY, len(fitting)) - 1
+            only = fitting[place] if fitting else None
+        claim = _ask(study, plan, worker, trials, only)
         expected = forecast(
             claim.job,
             trials,
