@@ -9,7 +9,7 @@ from pydantic import Field
 from automl_assets.assets.code import version_of
 from automl_assets.assets.metadata import lineage_metadata
 from automl_assets.assets.search_metadata import DagitProgress, candidates_metadata
-from automl_assets.core.judgement import section_seconds
+from automl_assets.core.judgement import judged_rows, judging_seconds, section_seconds
 from automl_assets.core.ports import EarlierSearches, Progress, SearchRunner, SnapshotStore
 from automl_assets.core.prepare import ensure_matrix, write_sample_rows
 from automl_assets.core.search.budget import Stopwatch, seconds_after_search
@@ -134,6 +134,8 @@ def _machine(
         max_workers=settings.max_workers,
         memory_mb=memory,
         seconds=seconds,
+        judged_rows=judged_rows(accepted, splits),
+        judging_seconds=judging_seconds(accepted),
         clock=settings.search_clock,
     )
 

@@ -45,6 +45,9 @@ FEWEST_SECONDS, MOST_SECONDS = 0.5, 60.0
 
 UNLIMITED_SECONDS = 10.0
 
+PREDICTING_SECTIONS = 2
+"""Sections that predict as many rows as they have time for: explanations and robustness."""
+
 PREDICTIONS = "analysis_predictions.parquet"
 MEASURED = "measured"
 """Folder of what was measured: made once for a model, so that a report can be made again."""
@@ -187,6 +190,20 @@ def section_seconds(accepted: AcceptedRequest) -> float:
     if limit is None:
         return UNLIMITED_SECONDS
     return min(max(FEWEST_SECONDS, SECTION_SHARE * limit), MOST_SECONDS)
+
+
+def judged_rows(accepted: AcceptedRequest, split: Split) -> int:
+    """Return how many rows are predicted to judge a model, however slow it is."""
+    n_columns = len(split.feature_names)
+    sections = load_sections().values()
+    drawn = sum(section.fewest_rows(accepted.request, n_columns) for section in sections)
+    n_calibration = min(split.part("calibration").n_rows, MAX_CALIBRATION_ROWS)
+    return drawn + n_calibration + split.part("analysis").n_rows
+
+
+def judging_seconds(accepted: AcceptedRequest) -> float:
+    """Return the CPU seconds that are kept back for the prediction of these rows anyway."""
+    return PREDICTING_SECTIONS * section_seconds(accepted)
 
 
 def _refitter(places: Places, candidates: CandidateSet) -> Refitter | None:

@@ -21,14 +21,13 @@ from automl_assets.core.matrix import read_part
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.package import verify_package
 from automl_assets.core.predictor import Predictor, load_predictor
-from automl_assets.core.search import final
+from automl_assets.core.search import choosing, copies, final
+from automl_assets.core.search.copies import MAX_COPIES, copy_seed
 from automl_assets.core.search.final import (
-    MAX_COPIES,
     Finalist,
     FinalModel,
     FinalModelMaker,
     Tools,
-    copy_seed,
     excess_kurtosis,
     final_iterations,
 )
@@ -126,6 +125,7 @@ class Search:
         seconds: float = math.inf,
         memory_of: MemoryOf | None = None,
         fit_seconds: float = 1.0,
+        seconds_per_row: float | None = None,
         only: tuple[int, ...] = (0, 1, 2),
         saved: list[FinalModel] | None = None,
         **changes: Any,
@@ -136,7 +136,14 @@ class Search:
         told = [
             replace(
                 item,
-                result=item.result.model_copy(update={"fit_seconds": fit_seconds * n_fits}),
+                result=item.result.model_copy(
+                    update={
+                        "fit_seconds": fit_seconds * n_fits,
+                        "seconds_per_row": item.result.seconds_per_row
+                        if seconds_per_row is None
+                        else seconds_per_row,
+                    }
+                ),
             )
             for item in self.finalists
             if item.job.number in only
@@ -403,12 +410,52 @@ def test_there_are_as_many_copies_as_there_is_time_for(searches, monkeypatch) ->
 def test_a_model_that_is_slow_without_copies_gets_none(searches, monkeypatch) -> None:
     search, clock = searches("binary"), Clock()
     Fits(monkeypatch, clock, 1.0)
-    monkeypatch.setattr(final, "COPIES_SECONDS_PER_ROW", -1.0)
+    monkeypatch.setattr(copies, "COPIES_SECONDS_PER_ROW", -1.0)
 
     made = search.make(clock=clock, seconds=100.0, only=(0,))
 
     assert made.members[0].refitted
     assert made.members[0].more_seeds == ()
+
+
+def test_a_member_of_little_weight_is_not_copied(searches, monkeypatch) -> None:
+    search, clock = searches("binary"), Clock()
+    Fits(monkeypatch, clock, 1.0)
+    monkeypatch.setattr(load_families()["linear"], "is_random", lambda params: True)
+    weights = [(0, 0.9), (1, 0.1)]
+    monkeypatch.setattr(final.Choices, "__iter__", lambda self: iter([weights]))
+
+    made = search.make(clock=clock, seconds=100.0, only=(0, 1))
+
+    assert [len(item.more_seeds) for item in made.members] == [2, 0]
+    assert [item.weight for item in made.members] == [0.9, 0.1]
+
+
+def test_copies_leave_the_time_that_judging_them_takes(searches, monkeypatch) -> None:
+    search, clock = searches("binary"), Clock()
+    Fits(monkeypatch, clock, 1.0)
+    # With one copy judging takes two seconds.
+    slow = {"seconds_per_row": 1e-5, "time_limit_seconds": 1000.0, "judged_rows": 100_000}
+
+    made = search.make(clock=clock, seconds=4.0, only=(0,))
+    of_slow = search.make(clock=clock, seconds=4.0, only=(0,), **slow)
+
+    assert len(made.members[0].more_seeds) == 2
+    assert of_slow.members[0].refitted
+    assert of_slow.members[0].more_seeds == ()
+
+
+def test_a_refit_leaves_the_time_that_judging_a_slow_model_takes(searches, monkeypatch) -> None:
+    search, clock = searches("binary"), Clock()
+    Fits(monkeypatch, clock, 1.0)
+    monkeypatch.setattr(FinalModelMaker, "_seconds_per_row", lambda self, model: 1e-4)
+    limit = {"time_limit_seconds": 1000.0, "seconds": 5.0, "only": (0,)}
+
+    quick = search.make(clock=clock, judged_rows=10_000, **limit)
+    slow = search.make(clock=clock, judged_rows=100_000, **limit)
+
+    assert quick.members[0].refitted
+    assert not slow.members[0].refitted
 
 
 def test_copies_leave_the_time_that_writing_them_takes(searches, monkeypatch) -> None:
@@ -487,7 +534,7 @@ def all_together(monkeypatch: pytest.MonkeyPatch) -> None:
         n_members = min(max_members, len(predictions))
         return [(index, 1.0 / n_members) for index in range(n_members)]
 
-    monkeypatch.setattr(final, "greedy_weights", weights)
+    monkeypatch.setattr(choosing, "greedy_weights", weights)
 
 
 @pytest.mark.usefixtures("all_together")

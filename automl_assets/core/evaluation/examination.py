@@ -144,6 +144,8 @@ class Section:
         position: Sections are shown, and made, in this order.
         result: Type of what `examine` returns; its schema is part of the card's.
         examine: Examines; None where the task has nothing of the kind.
+        fewest_rows: Rows that it has predicted at least, however slow the model is, for a request
+            and so many raw columns.
         is_measured: Whether results hold measured times: they are kept with the report, and
             not made again for the same model. All other sections are deterministic.
         sentences: What a person must know of it first, at most two sentences; they are
@@ -156,6 +158,7 @@ class Section:
     position: int
     result: type[Value]
     examine: Callable[[Examined], Value | None]
+    fewest_rows: Callable[[TrainingRequest, int], int] = lambda request, n_columns: 0
     is_measured: bool = False
     sentences: Callable[[Any], tuple[str, ...]] = lambda value: ()
     limits: Callable[[Any], tuple[str, ...]] = lambda value: ()

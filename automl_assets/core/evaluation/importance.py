@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_SHUFFLES = 1_000
 """Shuffles of all features together, where each then still gets five."""
 
-FEWEST_ROWS = 100
+FEWEST_ROWS, FEWEST_SHUFFLES = 100, 5
 
 RAREST_CLASS_ROWS = 50
 """Rows of each class, if there are so many: on three rows of a class a loss says little."""
@@ -37,9 +37,9 @@ def affordable_shuffles(
         >>> affordable_shuffles(2.0, seconds_per_row=5e-5, n_features=20)
         (400, 5)
     """
-    most = max(5, min(20, DEFAULT_SHUFFLES // n_features))
+    most = max(FEWEST_SHUFFLES, min(20, DEFAULT_SHUFFLES // n_features))
     predictions = seconds / max(seconds_per_row, 1e-9) / n_features
-    n_repeats = int(min(most, max(5, predictions // n_rows)))
+    n_repeats = int(min(most, max(FEWEST_SHUFFLES, predictions // n_rows)))
     return int(min(n_rows, max(FEWEST_ROWS, predictions // n_repeats))), n_repeats
 
 
@@ -135,7 +135,7 @@ def permutation_importance(
 
     rng = np.random.default_rng(seed)
     groups = [(column,) for column in range(X.shape[1])] if groups is None else groups
-    n_repeats = n_repeats or max(5, min(20, DEFAULT_SHUFFLES // len(groups)))
+    n_repeats = n_repeats or max(FEWEST_SHUFFLES, min(20, DEFAULT_SHUFFLES // len(groups)))
     if len(X) > max_rows:
         rows = np.sort(rng.choice(len(X), max_rows, replace=False))
         X, y = X[rows], y[rows]

@@ -1,7 +1,7 @@
 """The model that a search gives back: the best candidates together, fitted once more."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from automl_assets.core.encoding import Preprocessing
-from automl_assets.core.ensemble import greedy_weights
-from automl_assets.core.families import FittedModel, load_families
+from automl_assets.core.families import FittedModel
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search.assembly import (
@@ -21,6 +20,8 @@ from automl_assets.core.search.assembly import (
     write_parts,
 )
 from automl_assets.core.search.budget import REFIT_SLACK
+from automl_assets.core.search.choosing import Choices, Weights, judging_seconds
+from automl_assets.core.search.copies import Copier
 from automl_assets.core.search.limits import limits_of, unmeasured, violations
 from automl_assets.core.search.measuring import MemoryOf, Timers, measure_candidate
 from automl_assets.core.search.plan import SearchPlan
@@ -30,7 +31,6 @@ from automl_assets.core.search.trial import (
     PACKAGE,
     PREDICTIONS,
     Job,
-    Recipe,
     TrialResult,
     make_options,
     make_recipe,
@@ -40,18 +40,7 @@ from automl_assets.core.values import Board, Member, Value
 MAX_ENSEMBLE_CANDIDATES = 40
 """Best candidates that an ensemble may choose from."""
 
-MAX_COPIES = 3
-"""Fits of one member with different seeds, whose mean is taken while time is left: the mean of
-three is less random than one. Each costs the latency and size of one more."""
-
-COPIES_SECONDS_PER_ROW = 1e-4
-"""A model with further seeds predicts 1,000 rows in a tenth of a second; what is slower without
-them gets none."""
-
 N_TIMED_ROWS = 1_000
-
-FINISH_SECONDS = 0.5
-"""What writing the final model takes at least."""
 
 HEAVY_TAIL = 10.0
 """Excess kurtosis of a target from which one more fit is not trusted alone: on house prices a
@@ -117,6 +106,10 @@ class Tools:
         """Return the seconds until the deadline."""
         return self.deadline - self.clock()
 
+    def earlier(self, seconds: float) -> "Tools":
+        """Return the same with a deadline that is so many seconds earlier."""
+        return replace(self, deadline=self.deadline - seconds)
+
 
 class FinalModelMaker:
     """Makes the final model, first from the models as found, then fitted again.
@@ -141,8 +134,8 @@ class FinalModelMaker:
         self._tools, self._save = tools, save
         self._seconds_per_model = 0.0
         """What it took to calibrate, write and measure one of the models as found."""
-        self._row_seconds = 0.0
-        """What one of them takes to predict a row, among many."""
+        self._judging_seconds = 0.0
+        """What is kept back for judging it, since it is slow."""
         self._metric = load_metrics()[plan.metric]
         self._artifacts = Path(plan.artifacts)
         self.refused: list[dict[str, float]] = []
@@ -183,38 +176,36 @@ class FinalModelMaker:
             self._seconds_per_model = (self._tools.clock() - begun) / len(parts)
             if found is None:
                 continue
-            self._row_seconds = found.seconds_per_row / len(parts)
             self._save(found)
+            # A slow model takes longer to judge, and so has less time to be improved.
+            self._judging_seconds = judging_seconds(self._plan, found.seconds_per_row)
+            self._tools = self._tools.earlier(self._judging_seconds)
             again = self._fitted_again(parts, selection)
             if again is not None:
                 self._save(again)
             return again or found
         return None
 
-    def _choices(self) -> "list[list[tuple[int, float]]]":
-        singles = [[(index, 1.0)] for index in range(len(self._finalists))]
+    def _choices(self) -> Iterator[Weights]:
         if self._plan.select == "simplest_of_tied":
             self._ties.tell(self._tools.left())
-            first = [[(index, 1.0)] for index in self._ties.by_simplicity()]
-            return first + [single for single in singles if single not in first]
-        choices = []
-        n_members = self._plan.max_members
-        while n_members > 1:
-            weights = greedy_weights(
-                self._predictions, self._data.y, self._metric, max_members=n_members
-            )
-            if len(weights) > 1 and weights not in choices:
-                choices.append(weights)
-            n_members = min(n_members, len(weights)) - 1
-            if not limits_of(self._plan.constraints):
-                break
-        return choices + singles
+            first = self._ties.by_simplicity()
+            others = (index for index in range(len(self._finalists)) if index not in first)
+            yield from ([(index, 1.0)] for index in (*first, *others))
+            return
+        yield from Choices(
+            self._plan,
+            self._metric,
+            self._predictions,
+            self._data.y,
+            [item.result.seconds_per_row for item in self._finalists],
+        )
 
     @property
     def _takes_one(self) -> bool:
         return self._plan.max_members == 1 or self._plan.select == "simplest_of_tied"
 
-    def _mean(self, weights: list[tuple[int, float]]) -> np.ndarray:
+    def _mean(self, weights: Weights) -> np.ndarray:
         return np.asarray(
             sum(weight * self._predictions[index].astype(np.float64) for index, weight in weights)
         )
@@ -249,15 +240,13 @@ class FinalModelMaker:
             # One model was asked for, and a refit alone is not trusted.
             return found
         n_iterations = final_iterations(result, growth)
-        recipe = make_recipe(self._plan, job.family, job.params, job.features)
         begun = self._tools.clock()
-        model = self._fit(recipe, job, n_iterations)
+        model = self._fit(job, n_iterations)
         if self._tools.left() <= 0:
             return found
-        models: tuple[FittedModel, ...] = (recipe.packaged(model),)
         return replace(
             found,
-            models=models + found.models if self._has_heavy_tail() else models,
+            models=(model, *found.models) if self._has_heavy_tail() else (model,),
             refitted=True,
             n_iterations=n_iterations,
             seeds=(job.seed,),
@@ -265,50 +254,26 @@ class FinalModelMaker:
         )
 
     def _with_copies(self, parts: list[Part]) -> list[Part]:
-        """Fit members again with other seeds, as long as time is left for it.
-
-        The next one is where a second of fitting lowers the variance of the ensemble most.
-        """
         if math.isinf(self._tools.deadline) or limits_of(self._plan.constraints):
             return parts
         if self._takes_one:
             return parts
-        parts = list(parts)
-        while True:
-            n_models = 1 + sum(len(part.models) for part in parts)
-            if n_models * self._row_seconds > COPIES_SECONDS_PER_ROW:
-                return parts
-            finish = max(FINISH_SECONDS, n_models * self._seconds_per_model)
-            left = self._tools.left() - finish - self._ties.seconds
-            gains = {
-                index: variance_gain(part.weight, len(part.seeds)) / max(part.seconds, 1e-3)
-                for index, part in enumerate(parts)
-                if self._may_copy(part) and left >= REFIT_SLACK * part.seconds
-            }
-            if not gains:
-                return parts
-            index = max(gains, key=lambda item: gains[item])
-            copied = self._copied(parts[index])
-            if self._tools.left() <= 0:
-                return parts
-            parts[index] = copied
 
-    def _may_copy(self, part: Part) -> bool:
-        if not part.refitted or len(part.seeds) >= MAX_COPIES:
-            return False
-        return load_families()[part.job.family].is_random(part.job.params)
+        def seconds_left(row_seconds: float) -> float:
+            more = judging_seconds(self._plan, row_seconds) - self._judging_seconds
+            return self._tools.left() - max(0.0, more) - self._ties.seconds
 
-    def _copied(self, part: Part) -> Part:
-        """Return a member with one more fit, of another seed."""
-        job, n_fits = part.job, len(part.seeds)
-        seed = copy_seed(job.seed, n_fits)
+        copier = Copier(
+            fit=self._fit,
+            seconds_per_row=lambda job: self._results[job.number].seconds_per_row,
+            seconds_left=seconds_left,
+            seconds_per_model=self._seconds_per_model,
+        )
+        return copier.copied(parts)
+
+    def _fit(self, job: Job, n_iterations: int | None) -> FittedModel:
+        """Fit on train and validation, with features chosen inside."""
         recipe = make_recipe(self._plan, job.family, job.params, job.features)
-        model = self._fit(recipe, job.model_copy(update={"seed": seed}), part.n_iterations)
-        # The model as found, if it is among them, stays last.
-        models = (*part.models[:n_fits], recipe.packaged(model), *part.models[n_fits:])
-        return replace(part, models=models, seeds=(*part.seeds, seed))
-
-    def _fit(self, recipe: Recipe, job: Job, n_iterations: int | None) -> FittedModel:
         options = make_options(
             self._plan,
             recipe,
@@ -317,7 +282,7 @@ class FinalModelMaker:
             should_stop=lambda: self._tools.left() <= 0,
             n_iterations=n_iterations,
         )
-        return recipe.fit(self._data.all_rows, None, options)
+        return recipe.packaged(recipe.fit(self._data.all_rows, None, options))
 
     def _has_heavy_tail(self) -> bool:
         if self._plan.task_type != "regression" or self._data.n_folds > 1:
@@ -376,27 +341,6 @@ class FinalModelMaker:
         begun = self._tools.timers.cpu()
         model.predict(rows)
         return (self._tools.timers.cpu() - begun) / max(1, len(rows))
-
-
-def variance_gain(weight: float, n_fits: int) -> float:
-    """Return by how much one more fit of a member lowers the variance of a weighted mean.
-
-    The variance of the mean of n fits that differ by their seeds alone is one n-th of one's.
-
-    Args:
-        weight: Of the member in the mean.
-        n_fits: That it has.
-
-    Examples:
-        >>> variance_gain(0.5, 1)
-        0.125
-    """
-    return weight**2 * (1 / n_fits - 1 / (n_fits + 1))
-
-
-def copy_seed(seed: int, number: int) -> int:
-    """Return the seed of one more fit of a member."""
-    return (seed + 7919 * number) % 2**31
 
 
 def final_iterations(result: TrialResult, growth: float) -> int | None:

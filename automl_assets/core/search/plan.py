@@ -54,6 +54,8 @@ class SearchPlan(Value):
         select: Whether the best make the final model, or the simplest one that cannot be told
             apart from the best.
         shape: Rows, features and classes of the train part.
+        judged_rows: Rows that are predicted after the search, however slow the model is.
+        judging_seconds: CPU time that is kept back for them anyway.
         notes: What was planned otherwise than usual, and why.
     """
 
@@ -88,6 +90,8 @@ class SearchPlan(Value):
     clock: Clock = "wall"
     seed: int
     shape: DataShape = DataShape(n_rows=0, n_levels=(), n_classes=0)
+    judged_rows: int = 0
+    judging_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     matrix: str
     artifacts: str

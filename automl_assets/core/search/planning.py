@@ -42,12 +42,15 @@ class Machine:
         max_workers: Most workers; also the cores that all of them share.
         memory_mb: Memory for all trials together; None: unknown.
         seconds: What is left of the time limit for the search; None without one.
+        judged_rows, judging_seconds: As in `SearchPlan`.
         clock: What time is counted by.
     """
 
     max_workers: int
     memory_mb: float | None
     seconds: float | None
+    judged_rows: int = 0
+    judging_seconds: float = 0.0
     clock: Clock = "wall"
 
 
@@ -124,6 +127,8 @@ def make_plan(
         time_limit_seconds=machine.seconds,
         n_workers=n_workers,
         n_threads=max(1, n_cores // n_workers),
+        judged_rows=machine.judged_rows,
+        judging_seconds=machine.judging_seconds,
         notes=(note,) if note else (),
         use_gpu=request.resources.gpu > 0,
         memory_mb=None if machine.memory_mb is None else machine.memory_mb / n_workers,

@@ -27,8 +27,8 @@ from automl_assets.core.search.trial import PREDICTIONS
 from automl_assets.core.values import Candidate
 
 MEASURED = (
-    *("cpu_seconds", "seconds", "fit_seconds", "peak_mb", "io_mb", "measured", "violated"),
-    *("package_sha256", "model_bytes"),
+    *("cpu_seconds", "seconds", "fit_seconds", "seconds_per_row", "peak_mb", "io_mb"),
+    *("measured", "violated", "package_sha256", "model_bytes"),
 )
 """What differs between two runs of the same search: measurements, and the files of libraries that
 write the same model in other bytes."""

@@ -74,11 +74,13 @@ class TrialResult(Value):
         fit_seconds: Of all fits.
         n_iterations: Of each fit; empty where the family has none.
         train_score: On rows that the first fold was fitted on.
+        seconds_per_row: CPU time of predicting one selection row, among many.
     """
 
     score: float
     fold_scores: tuple[float, ...]
     fit_seconds: float
+    seconds_per_row: float = 0.0
     n_iterations: tuple[int, ...]
     model_bytes: int
     package_sha256: str
@@ -201,6 +203,7 @@ class Fits:
 
     Args:
         clock: What the job's seconds are counted by.
+        cpu: CPU seconds of this process.
         exact: Iterations of each fit, where they are known from an earlier run of the same
             trial: then no fit stops by itself.
 
@@ -217,9 +220,12 @@ class Fits:
         data: SelectionData,
         metric: Metric,
         clock: Callable[[], float],
+        cpu: Callable[[], float],
         exact: Sequence[int] = (),
     ) -> None:
-        self._job, self._plan, self._data, self._clock = job, plan, data, clock
+        self._job, self._plan, self._data = job, plan, data
+        self._clock, self._cpu = clock, cpu
+        self._predicted_rows, self._predict_seconds = 0, 0.0
         self._metric, self._exact = metric, exact
         self._started = clock()
         self.recipe = make_recipe(plan, job.family, job.params, job.features)
@@ -246,6 +252,11 @@ class Fits:
             return float(np.mean(self.scores))
         return _finite(self._metric, self._data.y, self.prediction)
 
+    @property
+    def seconds_per_row(self) -> float:
+        """CPU time of predicting one row, among many."""
+        return self._predict_seconds / max(1, self._predicted_rows)
+
     def run_fold(self, number: int) -> None:
         """Fit and score one fold."""
         fold = self._data.fold(number)
@@ -266,7 +277,10 @@ class Fits:
             part = take_rows(part, _some_rows(len(part.y), self._job))
         model = self.recipe.fit(part, None if self._exact else fold.held_out, options)
         self.truncated |= self._clock() >= until
+        begun = self._cpu()
         prediction = self.recipe.predict(model, fold.held_out.X)
+        self._predict_seconds += self._cpu() - begun
+        self._predicted_rows += len(prediction)
         if self.prediction is None:
             shape = (len(self._data.y), *prediction.shape[1:])
             self.prediction = np.full(shape, np.nan)
@@ -341,7 +355,7 @@ def run_trial(
     """
     metric = load_metrics()[plan.metric]
     started = clock()
-    fits = Fits(job, plan, data, metric, clock)
+    fits = Fits(job, plan, data, metric, clock, timers.cpu)
     fits.run()
     fit_seconds = clock() - started
     folder = Path(plan.artifacts) / str(job.number)
@@ -371,6 +385,7 @@ def run_trial(
         score=score,
         fold_scores=tuple(fits.scores),
         fit_seconds=fit_seconds,
+        seconds_per_row=fits.seconds_per_row,
         n_iterations=tuple(fits.n_iterations),
         model_bytes=n_bytes,
         package_sha256=digest,

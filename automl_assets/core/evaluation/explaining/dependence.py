@@ -88,6 +88,11 @@ def affordable_grid(seconds: float, *, seconds_per_row: float) -> tuple[int, int
     return columns, points, rows
 
 
+def fewest_predicted() -> int:
+    """Return how many rows are predicted even if that takes long, at least."""
+    return FEWEST_COLUMNS * FEWEST_POINTS * FEWEST_ROWS
+
+
 def dependence(
     predict: Predict,
     X: np.ndarray,

@@ -20,6 +20,7 @@ from automl_assets.core.evaluation.explaining.dependence import (
     Dependence,
     affordable_grid,
     dependence,
+    fewest_predicted,
 )
 from automl_assets.core.evaluation.explaining.result import (
     DEFAULT_ROWS,
@@ -30,12 +31,14 @@ from automl_assets.core.evaluation.explaining.result import (
 from automl_assets.core.evaluation.explaining.shap import ShapSummary
 from automl_assets.core.evaluation.importance import (
     FEWEST_ROWS,
+    FEWEST_SHUFFLES,
     affordable_shuffles,
     permutation_importance,
     with_rare_classes,
 )
 from automl_assets.core.evaluation.wording import short
 from automl_assets.core.profile.personal import personal_columns
+from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.release import Explain
 from automl_assets.core.search.limits import columns_read
 
@@ -129,6 +132,15 @@ def _draw(examined: Examined, asked: Explain) -> _Drawn:
         seconds=min(examined.seconds, SECONDS * max(1.0, asked.rows / DEFAULT_ROWS)),
         seconds_per_row=seconds_per_row(examined),
     )
+
+
+def fewest_rows(request: TrainingRequest, n_columns: int) -> int:
+    """Return how many rows are predicted at least; a row's contributions cost as much as many."""
+    asked = request.explain or Explain()
+    total = FEWEST_ROWS * (1 + FEWEST_SHUFFLES * n_columns) if asked.global_ != "none" else 0
+    if asked.local != "none":
+        total += round(shap.FORECAST_FACTOR) * shap.FEWEST_ROWS
+    return total + fewest_predicted() if total else 0
 
 
 def _outcome(drawn: _Drawn) -> str:
@@ -291,6 +303,7 @@ SECTION = Section(
     position=40,
     result=Explanations,
     examine=examine,
+    fewest_rows=fewest_rows,
     sentences=sentences,
     limits=limits,
 )

@@ -24,6 +24,7 @@ from automl_assets.core.evaluation.drawn import (
 from automl_assets.core.evaluation.effects import Bench, Effect, Kind, said
 from automl_assets.core.evaluation.examination import Examined, Section
 from automl_assets.core.evaluation.wording import percent, short
+from automl_assets.core.request import TrainingRequest
 from automl_assets.core.request.release import Robustness
 from automl_assets.core.values import Value
 
@@ -41,8 +42,12 @@ FEWEST_ROWS = 200
 MAX_LISTED = 50
 """Columns that are told, the most sensitive ones."""
 
-N_CLOSE = 10
-"""Columns of which every disturbance is tried: those whose loss changes most."""
+N_CLOSE, N_WAYS = 10, 4
+"""Columns of which every disturbance is tried, up to so many beside leaving it empty: those whose
+loss changes most."""
+
+N_TOGETHER = 6
+"""Disturbances whose loss is told: two of all columns, and the largest of each kind."""
 
 UNIT = 1_000.0
 """The mistake of kilograms for grams, of euros for thousands of euros."""
@@ -176,15 +181,16 @@ def examine(examined: Examined) -> Disturbances:
     columns = examined.predictor.preprocessing.columns
     per_row, half = seconds_per_row(examined), examined.seconds / 2
     n_all = len(examined.analysis.y)
-    n_rows = min(n_all, affordable_rows(half, per_row=per_row, n_predictions=6, most=MAX_ROWS))
-    n_rows = max(n_rows, min(n_all, FEWEST_ROWS))
-    # Of the ten closest, up to four more ways each.
-    n_predictions = len(columns) + 4 * min(N_CLOSE, len(columns))
+    n_rows = min(
+        n_all, affordable_rows(half, per_row=per_row, n_predictions=N_TOGETHER, most=MAX_ROWS)
+    )
+    n_rows = min(n_all, max(n_rows, FEWEST_ROWS))
+    n_predictions = len(columns) + N_WAYS * min(N_CLOSE, len(columns))
     n_column_rows = affordable_rows(
         half, per_row=per_row, n_predictions=n_predictions, most=min(n_rows, MAX_COLUMN_ROWS)
     )
     n_column_rows = max(n_column_rows, min(n_rows, FEWEST_ROWS))
-    n_most = max(N_CLOSE, int(half / (per_row * n_column_rows)) - 4 * N_CLOSE)
+    n_most = max(N_CLOSE, int(half / (per_row * n_column_rows)) - N_WAYS * N_CLOSE)
     bench = Bench(examined, taken(examined.analysis, draw_rows(n_all, n_rows, seed=examined.seed)))
     small = Bench(
         examined, taken(bench.rows, draw_rows(n_rows, n_column_rows, seed=examined.seed + 1))
@@ -206,6 +212,11 @@ def examine(examined: Examined) -> Disturbances:
         effects=effects,
         columns=_columns(examined, found)[:MAX_LISTED],
     )
+
+
+def fewest_rows(request: TrainingRequest, n_columns: int) -> int:
+    """Return how many rows are predicted at least: each of few columns five times."""
+    return FEWEST_ROWS * (N_TOGETHER + (1 + N_WAYS) * min(n_columns, N_CLOSE))
 
 
 def _sentences(value: Value) -> tuple[str, ...]:
@@ -234,6 +245,7 @@ SECTION = Section(
     position=50,
     result=Disturbances,
     examine=examine,
+    fewest_rows=fewest_rows,
     sentences=_sentences,
     limits=_limits,
 )

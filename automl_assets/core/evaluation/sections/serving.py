@@ -8,6 +8,8 @@ import numpy as np
 
 from automl_assets.core.evaluation.examination import Examined, Section
 from automl_assets.core.evaluation.serving_profile import (
+    BATCHES,
+    FEWEST_CALLS,
     BatchLatency,
     measure_serving,
     summarise,
@@ -155,6 +157,7 @@ SECTION = Section(
     position=70,
     result=Serving,
     examine=examine,
+    fewest_rows=lambda request, n_columns: (1 + FEWEST_CALLS) * sum(BATCHES),
     is_measured=True,
     sentences=_sentences,
     limits=_limits,
