@@ -21,6 +21,9 @@ N_FOLDS = 3
 N_TREES = 40
 MAX_BIN = 63
 
+LONGEST_SECONDS = 600.0
+"""After so long the process is ended: its rows are drawn, and take seconds."""
+
 _MODULE = "automl_assets.core.separation"
 _TASK, _FEATURES, _FOUND = "task.json", "features.npy", "found.npz"
 _PARAMS = {
@@ -102,7 +105,14 @@ def _run(scratch: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            timeout=LONGEST_SECONDS,
         )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            "Rows of two parts are told apart in a process of its own within "
+            f"{LONGEST_SECONDS:.0f} s, but it had not ended then. Run the request again when the "
+            "machine is less busy."
+        ) from error
     except subprocess.CalledProcessError as error:
         told = error.stderr.strip().splitlines()
         raise ServiceError(

@@ -250,5 +250,7 @@ class _Search:
     def _end(self) -> None:
         """Leave no worker behind, whatever ended this attempt; they have nothing to do any more."""
         for worker in self._workers:
+            worker.ask_to_end()
+        for worker in self._workers:
             worker.kill()
         self._workers.clear()

@@ -61,13 +61,18 @@ class WorkerProcess:
         """How it ended; None while it runs, and of an adopted one, whose end nobody is told."""
         return self._process.poll() if isinstance(self._process, subprocess.Popen) else None
 
+    def ask_to_end(self) -> None:
+        """Ask the process to end itself and its trial, and do not wait for it."""
+        with suppress(ProcessLookupError, psutil.Error):
+            self._process.terminate()
+
     def kill(self) -> None:
         """End the process and its trial, and wait for them.
 
         It is asked first: only what it has waited for itself adds to our children's CPU time.
         """
-        with suppress(ProcessLookupError, psutil.Error, subprocess.TimeoutExpired):
-            self._process.terminate()
+        self.ask_to_end()
+        with suppress(psutil.Error, subprocess.TimeoutExpired):
             self._process.wait(PATIENCE_SECONDS)
         for process in self._children():
             with suppress(psutil.Error):
