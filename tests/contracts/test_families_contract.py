@@ -578,3 +578,26 @@ PROBES = {
 
 def trees_of(name: str, model: FittedModel) -> list[tuple[int, int]]:
     return PROBES[name](model) if name in PROBES else []
+
+
+@pytest.mark.parametrize("name", sorted(load_families()))
+def test_the_smallest_model_of_many_classes_has_the_trees_that_it_says(name: str) -> None:
+    family = load_families()[name]
+    if "max_trees" not in family.honours:
+        pytest.skip("cannot be bound")
+    shape = DataShape(n_rows=60, n_levels=(0, 0), n_classes=4)
+    rng = np.random.default_rng(0)
+    X = np.asfortranarray(rng.normal(size=(60, 2)).astype(np.float32))
+    train = Encoded(X=X, y=np.arange(60) % 4, n_levels=(0, 0))
+
+    def fit(most: int) -> FittedModel:
+        options = FitOptions(
+            task_type="multiclass", n_classes=4, seed=0, structure=Structure(max_trees=most)
+        )
+        return family.fit(train, train, family.default_params(), options)
+
+    fewest = family.fewest_trees(shape)
+    assert fit(max(1, fewest)).predict(X).shape == (60, 4)
+    if fewest > 1:
+        with pytest.raises(ValueError, match="class"):
+            fit(fewest - 1)

@@ -111,6 +111,16 @@ def test_a_family_that_cannot_honour_a_limit_is_left_out_with_the_reason() -> No
     )
 
 
+def test_a_family_whose_smallest_model_has_too_many_trees_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeFamily, "fewest_trees", lambda self, shape: 3, raising=False)
+
+    with pytest.raises(RequestError, match=r"trees: has 3 trees at least, and .* is 2. Allow"):
+        compiled(max_trees=2)
+    assert compiled(max_trees=3).families == ("trees",)
+
+
 def test_a_family_beside_the_default_is_tried_where_no_other_can_honour_a_limit() -> None:
     space = compiled(max_leaves=8)
 

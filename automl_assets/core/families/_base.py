@@ -280,6 +280,10 @@ class ModelFamily(ABC):
         """Return about how much memory a fit takes, beside the matrix that all fits share."""
         return 8 * shape.n_rows * shape.n_features
 
+    def fewest_trees(self, shape: DataShape) -> int:
+        """Return how many trees the smallest model has; 0 for a family without trees."""
+        return 0
+
     def is_random(self, params: Params) -> bool:
         """Tell whether fits with different seeds differ, so that their mean is steadier."""
         return False

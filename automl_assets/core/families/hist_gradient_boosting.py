@@ -186,6 +186,10 @@ class HistGradientBoosting(SkopsFamily):
         state = {"estimator": estimator, "order": order, "n_iterations": estimator.n_iter_}
         return state, thinned_curve(losses.tolist())
 
+    def fewest_trees(self, shape: DataShape) -> int:
+        """One for each class."""
+        return shape.n_outputs
+
     def is_random(self, params: Params) -> bool:
         """Features are drawn where the hyperparameters say so."""
         return float(params.get("max_features") or 1.0) < 1.0

@@ -144,6 +144,10 @@ class LightGBM(ModelFamily):
             space["cat_l2"] = Real(low=0.1, high=30.0, log=True)
         return space
 
+    def fewest_trees(self, shape: DataShape) -> int:
+        """One for each class."""
+        return shape.n_outputs
+
     def is_random(self, params: Params) -> bool:
         """Rows, features or cuts are drawn where the hyperparameters say so."""
         return bool(params.get("extra_trees")) or draws_some(

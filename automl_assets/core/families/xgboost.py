@@ -145,6 +145,10 @@ class XGBoost(ModelFamily):
             space["max_cat_to_onehot"] = Choice(values=(1, 4, 16))
         return space
 
+    def fewest_trees(self, shape: DataShape) -> int:
+        """One for each class."""
+        return shape.n_outputs
+
     def is_random(self, params: Params) -> bool:
         """Rows or features are drawn where the hyperparameters say so."""
         return draws_some(params, "subsample", "colsample_bytree", "colsample_bylevel")

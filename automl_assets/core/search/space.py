@@ -119,27 +119,48 @@ def compile_space(
 
     Raises:
         RequestError: A limit names a column that is no feature, or binds the
-            direction of a category; or `check_space` would.
+            direction of a category, or is too low for every family; or `check_space` would.
     """
     check_space(request, task_type=task_type)
     chosen = choose_families(request.model, task_type)
     structure = compile_structure(request.model, preprocessing)
-    fixed = {name: _fixed(request, name) for name in chosen.names}
-    bounds = {name: _bounds(request, name) for name in chosen.names}
+    too_large = _too_large(chosen.names, structure, shape)
+    names = tuple(name for name in chosen.names if name not in too_large)
+    if not names:
+        told = "; ".join(f"{name}: {reason}" for name, reason in too_large.items())
+        raise RequestError(
+            f"model.max_trees: must allow the smallest model of one family, but {told}. Allow more "
+            "trees, or other families."
+        )
+    fixed = {name: _fixed(request, name) for name in names}
+    bounds = {name: _bounds(request, name) for name in names}
     spaces = {
         name: _space(load_families()[name].space(shape), bounds[name], fixed[name], structure)
-        for name in chosen.names
+        for name in names
     }
     return CompiledSpace(
-        families=chosen.names,
+        families=names,
         spaces=spaces,
         bounds=bounds,
         fixed=fixed,
         structure=structure,
         left_out=tuple(
-            LeftOut(family=name, reason=reason) for name, reason in chosen.left_out.items()
+            LeftOut(family=name, reason=reason)
+            for name, reason in {**chosen.left_out, **too_large}.items()
         ),
     )
+
+
+def _too_large(names: Sequence[str], structure: Structure, shape: DataShape) -> dict[str, str]:
+    """Return the families whose smallest model has too many trees, with the reason."""
+    if structure.max_trees is None:
+        return {}
+    fewest = {name: load_families()[name].fewest_trees(shape) for name in names}
+    return {
+        name: f"has {n:,} trees at least, and model.max_trees is {structure.max_trees:,}"
+        for name, n in fewest.items()
+        if n > structure.max_trees
+    }
 
 
 def draw(trial: Suggests, family: str, dims: Mapping[str, Dimension]) -> Params:
