@@ -342,7 +342,7 @@ def test_a_candidate_that_saw_few_rows_is_expected_to_take_longer_on_all(
 ) -> None:
     search, clock = searches("binary"), Clock()
     fits = Fits(monkeypatch, clock, 1.0)
-    maker = search.maker(clock=clock, seconds=4.0, only=(0,))
+    maker = search.maker(clock=clock, seconds=3.0, only=(0,))
     (whole,) = maker._finalists
     maker._finalists = [replace(whole, job=whole.job.model_copy(update={"row_share": 0.25}))]
 
@@ -350,7 +350,7 @@ def test_a_candidate_that_saw_few_rows_is_expected_to_take_longer_on_all(
 
     assert made is not None
     assert fits.seen == []
-    assert search.make(clock=clock, seconds=4.0, only=(0,)).members[0].refitted
+    assert search.make(clock=clock, seconds=3.0, only=(0,)).members[0].refitted
 
 
 # --- heavy tails and copies -----------------------------------------------------------------------

@@ -119,6 +119,7 @@ class CatBoost(ModelFamily):
     summary = "gradient-boosted symmetric trees"
     requirements = ("catboost",)
     honours = frozenset({"monotonic", "max_depth", "max_leaves", "max_trees"})
+    parallel_share = 0.8
     gpu = True
     parameters: ClassVar[Mapping[str, Dimension]] = {
         "iterations": Integer(low=1, high=100_000, log=True),

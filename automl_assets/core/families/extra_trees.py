@@ -56,6 +56,7 @@ class ExtraTrees(SkopsFamily):
     name = "extra_trees"
     summary = "forest of extremely randomised trees"
     honours = frozenset({"monotonic", "max_depth", "max_leaves", "max_trees"})
+    parallel_share = 0.6
     by_default = False
     model = ExtraTreesModel
     trusted = ("sklearn.tree._tree.Tree",)

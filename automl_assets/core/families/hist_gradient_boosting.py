@@ -100,6 +100,7 @@ class HistGradientBoosting(SkopsFamily):
     name = "hist_gradient_boosting"
     summary = "scikit-learn's histogram boosting"
     honours = frozenset({"monotonic", "interactions", "max_depth", "max_leaves", "max_trees"})
+    parallel_share = 0.5
     model = HistGradientBoostingModel
     trusted = ("functools.partial", "sklearn.utils.validation.check_array")
     parameters: ClassVar[Mapping[str, Dimension]] = {

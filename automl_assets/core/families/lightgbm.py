@@ -92,6 +92,7 @@ class LightGBM(ModelFamily):
     summary = "gradient-boosted trees, leaf by leaf"
     requirements = ("lightgbm",)
     honours = frozenset({"monotonic", "interactions", "max_depth", "max_leaves", "max_trees"})
+    parallel_share = 0.6
     parameters: ClassVar[Mapping[str, Dimension]] = {
         "n_estimators": Integer(low=1, high=100_000, log=True),
         "learning_rate": Real(low=1e-4, high=1.0, log=True),

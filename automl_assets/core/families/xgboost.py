@@ -100,6 +100,7 @@ class XGBoost(ModelFamily):
     summary = "gradient-boosted trees, level by level or leaf by leaf"
     requirements = ("xgboost-cpu",)
     honours = frozenset({"monotonic", "interactions", "max_depth", "max_leaves", "max_trees"})
+    parallel_share = 0.7
     parameters: ClassVar[Mapping[str, Dimension]] = {
         "n_estimators": Integer(low=1, high=100_000, log=True),
         "learning_rate": Real(low=1e-4, high=1.0, log=True),

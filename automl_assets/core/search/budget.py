@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from automl_assets.core.families import DataShape, Params, load_families
+from automl_assets.core.search.plan import SearchPlan
+from automl_assets.core.search.trial import Job, TrialResult
 
 MAX_TRIAL_SHARE = 0.3
 """No trial takes more of the whole budget: one slow family must not be the whole search."""
@@ -141,3 +143,22 @@ class Stopwatch:
     def seconds(self) -> float:
         """Return the seconds since the start; 0 if there was none."""
         return 0.0 if self._started is None else self._clock() - self._started
+
+
+def refit_seconds(job: Job, result: TrialResult, plan: SearchPlan, *, growth: float) -> float:
+    """Return how long the fit of a candidate for the final model takes, on all threads.
+
+    Args:
+        growth: Rows of that fit, as a multiple of those of the trial's fits.
+    """
+    per_fit = result.fit_seconds / max(1, len(result.fold_scores))
+    return per_fit * growth * faster_alone(job.family, plan)
+
+
+def faster_alone(family: str, plan: SearchPlan) -> float:
+    """Return what a fit takes on the threads of all workers, as a share of what it takes on one's.
+
+    No other fit runs beside those of the final model.
+    """
+    share = load_families()[family].share_of_seconds
+    return share(plan.n_threads * plan.n_workers) / share(plan.n_threads)

@@ -19,7 +19,7 @@ from automl_assets.core.search.assembly import (
     together,
     write_parts,
 )
-from automl_assets.core.search.budget import REFIT_SLACK
+from automl_assets.core.search.budget import REFIT_SLACK, refit_seconds
 from automl_assets.core.search.choosing import Choices, Weights, judging_seconds
 from automl_assets.core.search.copies import Copier
 from automl_assets.core.search.limits import limits_of, unmeasured, violations
@@ -233,8 +233,8 @@ class FinalModelMaker:
         job, result = found.job, self._results[found.job.number]
         growth = len(self._data.validation.y) + len(self._data.train.y)
         growth /= max(1.0, self._data.n_fit_rows * job.row_share)
-        per_fit = result.fit_seconds / max(1, len(result.fold_scores))
-        if self._tools.left() < REFIT_SLACK * growth * per_fit:
+        expected = refit_seconds(job, result, self._plan, growth=growth)
+        if self._tools.left() < REFIT_SLACK * expected:
             return found
         if self._has_heavy_tail() and self._takes_one:
             # One model was asked for, and a refit alone is not trusted.

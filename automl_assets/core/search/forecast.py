@@ -16,6 +16,8 @@ from automl_assets.core.search.budget import (
     SLACK,
     CostModel,
     Observation,
+    faster_alone,
+    refit_seconds,
 )
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.standing import ranked
@@ -101,8 +103,7 @@ def final_seconds(
         job, result = job_of(trial), result_of(trial)
         if job is None or result is None:
             continue
-        per_fit = result.fit_seconds / max(1, len(result.fold_scores))
-        refit = per_fit * growth_of_refit(scale, job.row_share)
+        refit = refit_seconds(job, result, plan, growth=growth_of_refit(scale, job.row_share))
         if total + REFIT_SLACK * refit > left:
             break
         if place > 0 and total + RESERVE_SLACK * refit > most:
@@ -117,14 +118,15 @@ def growth_of_refit(scale: Scale, row_share: float = 1.0) -> float:
     return scale.everything.n_rows / max(1.0, scale.fit.n_rows * row_share)
 
 
-def seconds_before_refit(scale: Scale, *, left: float) -> float:
-    """Return what one fit may take, if what is left is to hold it and its refit.
+def seconds_before_refit(family: str, plan: SearchPlan, scale: Scale, *, left: float) -> float:
+    """Return what one fit of a family may take, if what is left is to hold it and its refit.
 
     Args:
         left: Seconds until the final model must be there.
     """
     beside = FINAL_SECONDS + BESIDE_FIT_SECONDS
-    return (left - beside) / (BESIDE_FIT + RESERVE_SLACK * growth_of_refit(scale))
+    refit = growth_of_refit(scale) * faster_alone(family, plan)
+    return (left - beside) / (BESIDE_FIT + RESERVE_SLACK * refit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,7 @@ def forecast(
     Args:
         trials: All trials so far: the cost model learns from them.
         left: Seconds until the final model must be begun.
-        has_model: Whether a trial is complete.
+        has_model: Whether a trial is complete, or the first one is running.
     """
     is_baseline = job.origin == "baseline"
     # Between folds one that is clearly worse is given up, as most are: it takes less.
@@ -214,6 +216,7 @@ def _cap(
         return math.inf
     if has_model:
         share = BASELINE_SHARE if job.origin == "baseline" else MAX_TRIAL_SHARE
+        left /= BESIDE_FIT
     else:
         # On a busy machine the first one may be cut short: another that is as short would be too.
         n_failed = sum(trial.state == TrialState.FAIL for trial in trials)
