@@ -77,7 +77,7 @@ def claim_trial(
             plan,
             scale,
             left=_left_for_trials(trials, plan, scale, left),
-            has_model=_has_model(trials) or _is_first_running(trials),
+            has_model=_has_model(trials),
         )
         if expected.refusal:
             claim.trial.set_user_attr(JOB, claim.job.model_dump(mode="json"))
@@ -88,14 +88,14 @@ def claim_trial(
                 tell_failure(study, claim.trial, expected.refusal)
             continue
         seconds = expected.cap
-        if claim.job.origin == "baseline" and scale.n_fits == 1 and expected.has_model:
+        if claim.job.origin == "baseline" and scale.n_fits == 1 and not expected.is_first:
             # What a plain default learns on more rows is worth more than its last trees.
             most = seconds_before_refit(claim.job.family, plan, scale, left=left)
             seconds = min(seconds, max(most, MIN_TRIAL_SECONDS))
         job = claim.job.model_copy(
             update={
                 "seconds": seconds if is_timed else None,
-                "is_first": is_timed and not expected.has_model,
+                "is_first": is_timed and expected.is_first,
                 "row_share": expected.row_share,
             }
         )
@@ -132,12 +132,6 @@ def _left_for_trials(
 
 def _has_model(trials: list[FrozenTrial]) -> bool:
     return any(trial.state == TrialState.COMPLETE for trial in trials)
-
-
-def _is_first_running(trials: list[FrozenTrial]) -> bool:
-    """Tell whether a trial that may go on until there is a model is running."""
-    running = (job_of(trial) for trial in trials if trial.state == TrialState.RUNNING)
-    return any(job is not None and job.is_first for job in running)
 
 
 def _shortest(trials: list[FrozenTrial]) -> float:

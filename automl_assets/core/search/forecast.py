@@ -140,6 +140,7 @@ class Forecast:
         may_cut: Whether it may see a part of the rows.
         slack: It starts if so many times `needed` is there.
         has_model: Whether something is there already, should it come to nothing.
+        is_first: Whether nothing is, and no other trial is making it.
     """
 
     needed: float
@@ -149,6 +150,7 @@ class Forecast:
     may_cut: bool
     slack: float
     has_model: bool
+    is_first: bool
 
     @property
     def _affordable(self) -> float:
@@ -191,36 +193,44 @@ def forecast(
     Args:
         trials: All trials so far: the cost model learns from them.
         left: Seconds until the final model must be begun.
-        has_model: Whether a trial is complete, or the first one is running.
+        has_model: Whether a trial is complete.
     """
     is_baseline = job.origin == "baseline"
     # Between folds one that is clearly worse is given up, as most are: it takes less.
     may_give_up = has_model and scale.n_fits > 1
+    is_first = not has_model and not _is_first_running(trials)
     return Forecast(
         needed=_needed(job, trials, plan, scale),
-        cap=_cap(plan, left, job, trials, has_model=has_model),
+        cap=_cap(plan, left, job, trials, is_first=is_first),
         megabytes=_megabytes(job, trials, plan, scale),
         memory=min(plan.memory_mb or math.inf, (not is_baseline and plan.spare_mb) or math.inf),
         may_cut=plan.n_fits == 1 and not is_baseline,
         slack=1.0 if is_baseline or may_give_up else SLACK,
         has_model=has_model,
+        is_first=is_first,
     )
 
 
+def _is_first_running(trials: list[FrozenTrial]) -> bool:
+    """Tell whether a trial that may go on until there is a model is running."""
+    running = (job_of(trial) for trial in trials if trial.state == TrialState.RUNNING)
+    return any(job is not None and job.is_first for job in running)
+
+
 def _cap(
-    plan: SearchPlan, left: float, job: Job, trials: list[FrozenTrial], *, has_model: bool
+    plan: SearchPlan, left: float, job: Job, trials: list[FrozenTrial], *, is_first: bool
 ) -> float:
     """Return the longest that the next trial may take."""
     limit = plan.time_limit_seconds
     if limit is None:
         return math.inf
-    if has_model:
-        share = BASELINE_SHARE if job.origin == "baseline" else MAX_TRIAL_SHARE
-        left /= BESIDE_FIT
-    else:
+    if is_first:
         # On a busy machine the first one may be cut short: another that is as short would be too.
         n_failed = sum(trial.state == TrialState.FAIL for trial in trials)
         share = min(FIRST_TRIAL_SHARE * GROWTH_AFTER_FAILURE**n_failed, 1.0)
+    else:
+        share = BASELINE_SHARE if job.origin == "baseline" else MAX_TRIAL_SHARE
+        left /= BESIDE_FIT
     return max(min(left, max(share * limit, 1.0)), MIN_TRIAL_SECONDS)
 
 
