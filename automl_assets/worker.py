@@ -207,10 +207,16 @@ class Worker:
 
     def _must_wait(self) -> bool:
         """Tell whether others still run trials that the final model should know of."""
+        from automl_assets.core.search.claim import has_model
+        from automl_assets.core.search.forecast import is_first_running
         from automl_assets.core.search.study import others_run
 
-        if self._budget.left() <= 0 or self._may_claim():
+        if self._may_claim():
             return False
+        if self._budget.left() <= 0:
+            # One that may still become the only model ends by itself soon.
+            trials = self._study.get_trials(deepcopy=False)
+            return not has_model(trials) and is_first_running(trials)
         return others_run(self._study, self._name)
 
     def _may_claim(self) -> bool:

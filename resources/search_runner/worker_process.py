@@ -44,6 +44,7 @@ class WorkerProcess:
         self._own = psutil.Process(process.pid)
         self.log = log
         self.pid = process.pid
+        self._is_asked = False
         self.cpu_before = 0.0
         """CPU seconds that an earlier supervisor has counted."""
 
@@ -62,7 +63,10 @@ class WorkerProcess:
         return self._process.poll() if isinstance(self._process, subprocess.Popen) else None
 
     def ask_to_end(self) -> None:
-        """Ask the process to end itself and its trial, and do not wait for it."""
+        """Ask the process, once, to end itself and its trial, and do not wait for it."""
+        if self._is_asked:
+            return
+        self._is_asked = True
         with suppress(ProcessLookupError, psutil.Error):
             self._process.terminate()
 

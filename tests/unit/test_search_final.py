@@ -448,7 +448,7 @@ def test_copies_leave_the_time_that_judging_them_takes(searches, monkeypatch) ->
 def test_a_refit_leaves_the_time_that_judging_a_slow_model_takes(searches, monkeypatch) -> None:
     search, clock = searches("binary"), Clock()
     Fits(monkeypatch, clock, 1.0)
-    monkeypatch.setattr(FinalModelMaker, "_seconds_per_row", lambda self, model: 1e-4)
+    monkeypatch.setattr(final, "seconds_per_row", lambda predict, X, cpu: 1e-4)
     limit = {"time_limit_seconds": 1000.0, "seconds": 5.0, "only": (0,)}
 
     quick = search.make(clock=clock, judged_rows=10_000, **limit)
@@ -530,7 +530,9 @@ def of_members(megabytes: Mapping[int, float]) -> MemoryOf:
 def all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if candidates always predicted best together, the more the better."""
 
-    def weights(predictions: list[Any], *args: Any, max_members: int) -> list[tuple[int, float]]:
+    def weights(
+        predictions: list[Any], *args: Any, max_members: int, scores: list[float]
+    ) -> list[tuple[int, float]]:
         n_members = min(max_members, len(predictions))
         return [(index, 1.0 / n_members) for index in range(n_members)]
 

@@ -130,9 +130,16 @@ def test_the_same_job_gives_the_same_result_but_for_its_times(
 
     (one, first), (two, second) = found
     np.testing.assert_array_equal(first, second)
-    assert one.seconds_per_row > 0
-    times = {"fit_seconds": 0.0, "seconds_per_row": 0.0}
-    assert one.model_copy(update=times) == two.model_copy(update=times)
+    assert one.model_copy(update={"fit_seconds": 0.0}) == two.model_copy(
+        update={"fit_seconds": 0.0}
+    )
+    assert one.seconds_per_row == 0.0
+
+
+def test_with_a_time_limit_it_is_known_what_a_prediction_takes(matrices, tmp_path: Path) -> None:
+    plan = plan_of(matrices("binary"), tmp_path, time_limit_seconds=60.0)
+
+    assert 0 < run(plan, job_of()).seconds_per_row < 1e-3
 
 
 def test_no_fit_sees_the_rows_that_it_is_scored_on(matrices, tmp_path: Path, monkeypatch) -> None:

@@ -159,7 +159,11 @@ def refit_seconds(job: Job, result: TrialResult, plan: SearchPlan, *, growth: fl
 def faster_alone(family: str, plan: SearchPlan) -> float:
     """Return what a fit takes on the threads of all workers, as a share of what it takes on one's.
 
-    No other fit runs beside those of the final model.
+    No other fit runs beside those of the final model. CPU seconds do not get fewer, and a fit on
+    a graphics processor is not divided among threads.
     """
-    share = load_families()[family].share_of_seconds
+    found = load_families()[family]
+    if plan.clock == "cpu" or (plan.use_gpu and found.gpu):
+        return 1.0
+    share = found.share_of_seconds
     return share(plan.n_threads * plan.n_workers) / share(plan.n_threads)

@@ -77,7 +77,7 @@ def claim_trial(
             plan,
             scale,
             left=_left_for_trials(trials, plan, scale, left),
-            has_model=_has_model(trials),
+            has_model=has_model(trials),
         )
         if expected.refusal:
             claim.trial.set_user_attr(JOB, claim.job.model_dump(mode="json"))
@@ -119,7 +119,7 @@ def _may_start(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: 
     n_taken = sum(is_settled(trial) or trial.state == TrialState.RUNNING for trial in trials)
     if plan.n_trials is not None and n_taken >= plan.n_trials:
         return False
-    if not (_has_model(trials) or _has_tried(trials)):
+    if not (has_model(trials) or _has_tried(trials)):
         return True
     return _left_for_trials(trials, plan, scale, left) > _shortest(trials) / 2
 
@@ -130,7 +130,8 @@ def _left_for_trials(
     return left if math.isinf(left) else left - final_seconds(trials, plan, scale, left=left)
 
 
-def _has_model(trials: list[FrozenTrial]) -> bool:
+def has_model(trials: list[FrozenTrial]) -> bool:
+    """Tell whether a trial is complete."""
     return any(trial.state == TrialState.COMPLETE for trial in trials)
 
 

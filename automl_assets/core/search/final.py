@@ -23,7 +23,12 @@ from automl_assets.core.search.budget import REFIT_SLACK, refit_seconds
 from automl_assets.core.search.choosing import Choices, Weights, judging_seconds
 from automl_assets.core.search.copies import Copier
 from automl_assets.core.search.limits import limits_of, unmeasured, violations
-from automl_assets.core.search.measuring import MemoryOf, Timers, measure_candidate
+from automl_assets.core.search.measuring import (
+    MemoryOf,
+    Timers,
+    measure_candidate,
+    seconds_per_row,
+)
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import SelectionData, prior_prediction
 from automl_assets.core.search.ties import Ties
@@ -39,8 +44,6 @@ from automl_assets.core.values import Board, Member, Value
 
 MAX_ENSEMBLE_CANDIDATES = 40
 """Best candidates that an ensemble may choose from."""
-
-N_TIMED_ROWS = 1_000
 
 HEAVY_TAIL = 10.0
 """Excess kurtosis of a target from which one more fit is not trusted alone: on house prices a
@@ -199,6 +202,7 @@ class FinalModelMaker:
             self._predictions,
             self._data.y,
             [item.result.seconds_per_row for item in self._finalists],
+            seconds_left=self._tools.left(),
         )
 
     @property
@@ -292,7 +296,9 @@ class FinalModelMaker:
     def _write(self, name: str, parts: list[Part], selection: np.ndarray) -> FinalModel | None:
         parts = in_order(parts)
         model = together(parts)
-        seconds_per_row = self._seconds_per_row(model)
+        row_seconds = seconds_per_row(
+            model.predict, self._data.validation.X, self._tools.timers.cpu
+        )
         decisions = learn_decisions(
             model,
             self._plan,
@@ -321,7 +327,7 @@ class FinalModelMaker:
             members=tuple(part.member for part in parts),
             score=self._metric.score(self._data.y, selection),
             prior_score=self._prior_score(),
-            seconds_per_row=seconds_per_row,
+            seconds_per_row=row_seconds,
             measured=measured,
             calibration=decisions.kind,
             threshold=decisions.threshold,
@@ -334,13 +340,6 @@ class FinalModelMaker:
         prior = prior_prediction(self._data.train.y, len(y), self._plan.n_classes)
         score = self._metric.score(y, prior)
         return score if math.isfinite(score) else None
-
-    def _seconds_per_row(self, model: FittedModel) -> float:
-        rows = np.asfortranarray(self._data.validation.X[:N_TIMED_ROWS])
-        model.predict(rows)
-        begun = self._tools.timers.cpu()
-        model.predict(rows)
-        return (self._tools.timers.cpu() - begun) / max(1, len(rows))
 
 
 def final_iterations(result: TrialResult, growth: float) -> int | None:

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from automl_assets.core.families import DataShape, load_families
 from automl_assets.core.search.budget import (
     BASELINE_SHARE,
+    FIRST_MODEL_SECONDS,
     FIRST_ROW_SHARE,
     FIRST_TRIAL_SHARE,
     MAX_TRIAL_SHARE,
@@ -140,7 +141,7 @@ class Forecast:
         may_cut: Whether it may see a part of the rows.
         slack: It starts if so many times `needed` is there.
         has_model: Whether something is there already, should it come to nothing.
-        is_first: Whether nothing is, and no other trial is making it.
+        is_first: Whether nothing is, and no other trial is making it in good time.
     """
 
     needed: float
@@ -198,7 +199,9 @@ def forecast(
     is_baseline = job.origin == "baseline"
     # Between folds one that is clearly worse is given up, as most are: it takes less.
     may_give_up = has_model and scale.n_fits > 1
-    is_first = not has_model and not _is_first_running(trials)
+    # With little time left no trial beside the first one is given longer than that one.
+    is_alone = left < FIRST_MODEL_SECONDS or not is_first_running(trials)
+    is_first = not has_model and is_alone
     return Forecast(
         needed=_needed(job, trials, plan, scale),
         cap=_cap(plan, left, job, trials, is_first=is_first),
@@ -211,7 +214,7 @@ def forecast(
     )
 
 
-def _is_first_running(trials: list[FrozenTrial]) -> bool:
+def is_first_running(trials: list[FrozenTrial]) -> bool:
     """Tell whether a trial that may go on until there is a model is running."""
     running = (job_of(trial) for trial in trials if trial.state == TrialState.RUNNING)
     return any(job is not None and job.is_first for job in running)

@@ -167,13 +167,7 @@ def _told(entry: Entry) -> tuple[Job, TrialResult]:
 
 def _fits(job: Job, result: TrialResult, plan: SearchPlan, data: SelectionData) -> Fits:
     return Fits(
-        job,
-        plan,
-        data,
-        load_metrics()[plan.metric],
-        clock=lambda: 0.0,
-        cpu=lambda: 0.0,
-        exact=result.n_iterations,
+        job, plan, data, load_metrics()[plan.metric], clock=lambda: 0.0, exact=result.n_iterations
     )
 
 

@@ -25,7 +25,7 @@ from automl_assets.core.metrics import Metric, load_metrics
 from automl_assets.core.package import package_bytes, write_package
 from automl_assets.core.pages import give_back, given_back
 from automl_assets.core.search.limits import limits_of, violations
-from automl_assets.core.search.measuring import Timers, measure_candidate
+from automl_assets.core.search.measuring import Timers, measure_candidate, seconds_per_row
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import SelectionData, take_rows
 from automl_assets.core.values import Value
@@ -74,7 +74,7 @@ class TrialResult(Value):
         fit_seconds: Of all fits.
         n_iterations: Of each fit; empty where the family has none.
         train_score: On rows that the first fold was fitted on.
-        seconds_per_row: CPU time of predicting one selection row, among many.
+        seconds_per_row: What predicting one row takes, among many; 0 without a time limit.
     """
 
     score: float
@@ -203,7 +203,6 @@ class Fits:
 
     Args:
         clock: What the job's seconds are counted by.
-        cpu: CPU seconds of this process.
         exact: Iterations of each fit, where they are known from an earlier run of the same
             trial: then no fit stops by itself.
 
@@ -220,12 +219,9 @@ class Fits:
         data: SelectionData,
         metric: Metric,
         clock: Callable[[], float],
-        cpu: Callable[[], float],
         exact: Sequence[int] = (),
     ) -> None:
-        self._job, self._plan, self._data = job, plan, data
-        self._clock, self._cpu = clock, cpu
-        self._predicted_rows, self._predict_seconds = 0, 0.0
+        self._job, self._plan, self._data, self._clock = job, plan, data, clock
         self._metric, self._exact = metric, exact
         self._started = clock()
         self.recipe = make_recipe(plan, job.family, job.params, job.features)
@@ -252,11 +248,6 @@ class Fits:
             return float(np.mean(self.scores))
         return _finite(self._metric, self._data.y, self.prediction)
 
-    @property
-    def seconds_per_row(self) -> float:
-        """CPU time of predicting one row, among many."""
-        return self._predict_seconds / max(1, self._predicted_rows)
-
     def run_fold(self, number: int) -> None:
         """Fit and score one fold."""
         fold = self._data.fold(number)
@@ -277,10 +268,7 @@ class Fits:
             part = take_rows(part, _some_rows(len(part.y), self._job))
         model = self.recipe.fit(part, None if self._exact else fold.held_out, options)
         self.truncated |= self._clock() >= until
-        begun = self._cpu()
         prediction = self.recipe.predict(model, fold.held_out.X)
-        self._predict_seconds += self._cpu() - begun
-        self._predicted_rows += len(prediction)
         if self.prediction is None:
             shape = (len(self._data.y), *prediction.shape[1:])
             self.prediction = np.full(shape, np.nan)
@@ -355,14 +343,14 @@ def run_trial(
     """
     metric = load_metrics()[plan.metric]
     started = clock()
-    fits = Fits(job, plan, data, metric, clock, timers.cpu)
+    fits = Fits(job, plan, data, metric, clock)
     fits.run()
     fit_seconds = clock() - started
     folder = Path(plan.artifacts) / str(job.number)
     model = fits.first
     if model is None or fits.prediction is None:
         raise ArithmeticError(f"A trial needs a fold to fit, but trial {job.number} had none.")
-    digest, n_bytes, score = "", 0, fits.score
+    digest, n_bytes, score, row_seconds = "", 0, fits.score, 0.0
     measured: dict[str, float] = {}
     if not fits.pruned:
         digest = write_package(
@@ -381,11 +369,15 @@ def run_trial(
         measured = measure_candidate(
             plan, data, package=folder / PACKAGE, prediction=fits.prediction, timers=timers
         )
+        if plan.time_limit_seconds is not None:
+            row_seconds = seconds_per_row(
+                lambda X: fits.recipe.predict(model, X), data.validation.X, timers.cpu
+            )
     return TrialResult(
         score=score,
         fold_scores=tuple(fits.scores),
         fit_seconds=fit_seconds,
-        seconds_per_row=fits.seconds_per_row,
+        seconds_per_row=row_seconds,
         n_iterations=tuple(fits.n_iterations),
         model_bytes=n_bytes,
         package_sha256=digest,

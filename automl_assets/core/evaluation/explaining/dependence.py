@@ -90,7 +90,8 @@ def affordable_grid(seconds: float, *, seconds_per_row: float) -> tuple[int, int
 
 def fewest_predicted() -> int:
     """Return how many rows are predicted even if that takes long, at least."""
-    return FEWEST_COLUMNS * FEWEST_POINTS * FEWEST_ROWS
+    # One more point is that of missing values.
+    return FEWEST_COLUMNS * (1 + FEWEST_POINTS) * FEWEST_ROWS
 
 
 def dependence(
