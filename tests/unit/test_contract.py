@@ -118,8 +118,11 @@ def test_each_part_needs_rows() -> None:
     report = check(small, profiled=small)
 
     assert report.findings == (
-        "enough rows for each part: 4 parts tried, calibration gets 19 of at least 20 rows.",
+        "enough rows for each part: 4 parts tried, calibration gets 19 of at least 20 rows "
+        "(give it split.calibration: 11%).",
     )
+    tiny = check(TABLE.head(90), profiled=TABLE.head(90))
+    assert "calibration gets 9 of at least 20 rows;" in tiny.findings[0]
     assert check(TABLE.head(200), profiled=TABLE.head(200)).passed
 
 

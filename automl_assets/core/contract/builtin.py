@@ -12,6 +12,8 @@ from automl_assets.core.values import PARTS, Part, TableProfile
 
 MIN_PART_ROWS = 20
 MIN_PART_CLASS_ROWS = 2
+MOST_PERCENT = 20
+"""Largest share of a part beside train that is advised; more rows are the cure above."""
 
 
 def check_snapshot(
@@ -109,8 +111,10 @@ def _value_rules(
 def _part_sizes(n_rows: int, request: TrainingRequest) -> ContractRule:
     # A share like 0.1 is not exact in binary: 0.1 * 200 must count as 20.
     sizes = {part: math.floor(share * n_rows + 1e-9) for part, share in _shares(request).items()}
+    needed = math.ceil(100 * MIN_PART_ROWS / max(n_rows, 1))
     small = [
         f"{part} gets {size} of at least {MIN_PART_ROWS} rows"
+        + (f" (give it split.{part}: {needed}%)" if needed <= MOST_PERCENT else "")
         for part, size in sizes.items()
         if size < MIN_PART_ROWS
     ]
