@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -56,7 +57,6 @@ class Choices:
         self._plan, self._metric = plan, metric
         self._predictions, self._y = predictions, y
         self._speeds = seconds_per_row
-        self._scores = [metric.score(y, prediction) for prediction in predictions]
         # Ensembles come with what is left for refits, if that is more.
         share = MAX_JUDGING_SHARE * (plan.time_limit_seconds or math.inf)
         self._most_seconds = max(share, seconds_left)
@@ -91,6 +91,10 @@ class Choices:
             if not self._is_slow([index for index, _ in weights]):
                 return weights if self._is_better(weights) else []
         return []
+
+    @cached_property
+    def _scores(self) -> list[float]:
+        return [self._metric.score(self._y, prediction) for prediction in self._predictions]
 
     def _is_slow(self, members: Sequence[int]) -> bool:
         row_seconds = sum(self._speeds[index] for index in members)
