@@ -164,6 +164,18 @@ def test_a_trial_knows_the_fold_scores_of_the_best_so_far() -> None:
     assert study.trials[0].user_attrs["job"]["rival"] == []
 
 
+def test_a_plain_default_is_given_up_for_nobody() -> None:
+    plan = timed(proposals=(PLAIN, PLAIN, LINEAR))
+    study = opened(plan)
+    first = take(study, plan, left=99.0)
+    tell_result(study, first.trial, make_result(0.3, fold_scores=(0.3, 0.4)))
+
+    second, third = take(study, plan, left=99.0), take(study, plan, left=99.0)
+
+    assert (second.job.origin, third.job.origin) == ("baseline", "portfolio")
+    assert (second.job.rival, third.job.rival) == ((), (0.3, 0.4))
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_sampler_draws_within_the_space(sampler: str) -> None:
     plan = make_plan(sampler=sampler, n_trials=40)

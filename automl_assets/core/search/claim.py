@@ -194,7 +194,8 @@ def _ask(
     job = _told(trial, _drawn(trial, plan))
     leaders = ranked(trials, plan)
     rival = result_of(leaders[0]) if leaders else None
-    if rival is not None and rival.fold_scores:
+    # A plain default is scored on all folds: nothing that is worse than it on them may win.
+    if rival is not None and rival.fold_scores and job.origin != "baseline":
         job = job.model_copy(update={"rival": rival.fold_scores})
     return Claim(trial=trial, job=job)
 
