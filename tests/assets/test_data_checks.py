@@ -244,7 +244,8 @@ def test_a_snapshot_without_a_contract_keeps_the_rules_of_the_platform(tmp_path:
     evaluation, _, went_on = check(store, request, snapshot)
 
     assert not went_on
-    assert str(evaluation.description).endswith("rows. Fix the data and submit again")
+    assert "validation gets 15 of at least 20 rows" in str(evaluation.description)
+    assert str(evaluation.description).endswith("Fix the data and submit again")
     assert "contract" not in evaluation.metadata
 
 

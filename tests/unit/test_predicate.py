@@ -335,7 +335,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     except RequestError as error:
         answer = str(error)
     assert len(answer) < 5_000
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_long_and_deep_texts_are_refused_at_once(text: str) -> None:
     with pytest.raises(RequestError):
         parse_predicate(text)
 
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 10
 
 
 def test_the_longest_predicates_still_run() -> None:
