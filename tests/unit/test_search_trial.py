@@ -21,6 +21,7 @@ from automl_assets.core.search.measuring import Timers
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.selection import load_selection, prior_prediction
 from automl_assets.core.search.trial import (
+    CLEARLY_WORSE,
     PACKAGE,
     PREDICTIONS,
     Job,
@@ -29,6 +30,7 @@ from automl_assets.core.search.trial import (
     make_options,
     make_recipe,
     run_trial,
+    standard_errors_worse,
 )
 from tests.searches import make_matrix, make_plan, make_table
 
@@ -316,6 +318,46 @@ def test_a_hopeless_trial_ends_early_and_leaves_no_model(matrices, tmp_path: Pat
     assert result.score == result.fold_scores[0]
     assert (result.package_sha256, result.model_bytes) == ("", 0)
     assert not (Path(plan.artifacts) / "3").exists()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_trial_is_given_up_only_where_its_rows_say_so_too(
+    matrices, tmp_path: Path, task: str
+) -> None:
+    plan = plan_of(matrices(task), tmp_path, n_fits=4, **TASKS[task])
+    own = run(plan, job_of())
+    data, _ = load_selection(plan)
+    predicted = predictions(plan, job_of())
+    right = data.y if predicted.ndim == 1 else np.eye(predicted.shape[1])[data.y.astype(int)]
+    sign = 1.0 if load_metrics()[plan.metric].direction == "minimize" else -1.0
+    rival = tuple(score - sign * (1.0 + number) for number, score in enumerate(own.fold_scores))
+    for number, prediction in ((8, predicted), (9, 0.98 * right + 0.01)):
+        folder = Path(plan.artifacts) / str(number)
+        folder.mkdir()
+        np.save(folder / PREDICTIONS, prediction.astype(np.float32))
+
+    # By the scores of its folds each is far behind; by its rows it is as good as the first.
+    assert not run(plan, job_of(rival=rival, rival_number=8)).pruned
+    assert run(plan, job_of(rival=rival, rival_number=9)).pruned
+    assert run(plan, job_of(rival=rival, rival_number=10)).pruned
+
+
+def test_one_row_of_many_makes_nothing_clearly_worse() -> None:
+    rng, metric = np.random.default_rng(0), load_metrics()["rmse"]
+    y = rng.normal(size=1_000)
+    best = y + rng.normal(size=1_000)
+    one_off, all_off = best.copy(), y + 1.2 * rng.normal(size=1_000)
+    one_off[7] += 60.0
+
+    one = standard_errors_worse(metric, y, one_off, best)
+    many = standard_errors_worse(metric, y, all_off, best)
+
+    assert one is not None
+    assert many is not None
+    assert metric.score(y, one_off) > metric.score(y, all_off) > metric.score(y, best)
+    assert 0 < one < CLEARLY_WORSE < many
+    assert standard_errors_worse(metric, y, best, all_off) == pytest.approx(-many, rel=0.1)
+    assert standard_errors_worse(metric, y, best, best) == 0.0
 
 
 def test_a_trial_that_is_no_worse_than_the_best_is_run_to_its_end(matrices, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def _ask(
     rival = result_of(leaders[0]) if leaders else None
     # A plain default is scored on all folds: nothing that is worse than it on them may win.
     if rival is not None and rival.fold_scores and job.origin != "baseline":
-        job = job.model_copy(update={"rival": rival.fold_scores})
+        job = job.model_copy(update={"rival": rival.fold_scores, "rival_number": leaders[0].number})
     return Claim(trial=trial, job=job)
 
 
