@@ -16,8 +16,8 @@ from resources.search_runner.supervision import write_stamp
 
 _SUFFIX = ".worker"
 
-PATIENCE_SECONDS = 0.5
-"""How long a worker may take to end itself and its trial."""
+PATIENCE_SECONDS = 2.0
+"""How long a worker may take to end itself and its trial, on a busy machine, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
