@@ -110,8 +110,10 @@ def log_ratios(
 
 
 def ratio_table(systems: dict[str, dict[tuple[str, str], Row]]) -> list[str]:
-    """Return the table of error ratios of one setting."""
+    """Return the table of error ratios of one setting; nothing where ours ran alone."""
     ours = systems[OURS]
+    if len(systems) == 1:
+        return []
     datasets = sorted({dataset for dataset, _ in ours})
     lines = [
         f"| ours over | geometric mean | {' | '.join(datasets)} |",
