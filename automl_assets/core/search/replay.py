@@ -94,7 +94,10 @@ def replay_trial(
     if data is None:
         data, _ = load_selection(plan)
     fits = _fits(job, result, plan, data)
-    fits.run()
+    # As many folds as it was scored on: what it was compared with need not be there.
+    for number in range(len(result.fold_scores)):
+        fits.run_fold(number)
+    fits.pruned = result.pruned
     if fits.prediction is None:
         raise ArithmeticError(f"A trial needs a fold to fit, but trial {job.number} had none.")
     return ReplayedTrial(
