@@ -601,3 +601,28 @@ def test_the_smallest_model_of_many_classes_has_the_trees_that_it_says(name: str
     if fewest > 1:
         with pytest.raises(ValueError, match="class"):
             fit(fewest - 1)
+
+
+def test_lightgbm_counts_rounds_that_left_no_tree() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1_200, 6)).astype(np.float32)
+    y = (X[:, 0] + X[:, 1] * X[:, 2] + rng.normal(size=1_200) > 0).astype(int)
+    train, held_out = (
+        Encoded(X=np.asfortranarray(X[rows]), y=y[rows], n_levels=(0,) * 6)
+        for rows in (slice(0, 800), slice(800, None))
+    )
+    params = {
+        "extra_trees": True,
+        "bagging_fraction": 0.7,
+        "min_gain_to_split": 1.0,
+        "lambda_l1": 1.5,
+        "learning_rate": 0.05,
+    }
+    options = FitOptions(task_type="binary", n_classes=2, seed=1)
+    family = load_families()["lightgbm"]
+
+    found = family.fit(train, held_out, params, options)
+    again = family.fit(train, None, params, replace(options, n_iterations=found.n_iterations))
+
+    np.testing.assert_array_equal(found.predict(X), again.predict(X))
+    assert again.n_iterations == found.n_iterations

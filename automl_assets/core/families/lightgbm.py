@@ -54,11 +54,14 @@ class LightGBMModel(FittedModel):
         task_type: str,
         n_threads: int = 1,
         losses: list[float] | None = None,
+        n_rounds: int | None = None,
     ) -> None:
         self._booster = booster
         self._task_type = task_type
         self._n_threads = n_threads
-        self.n_iterations = booster.num_trees() // max(1, booster.num_model_per_iteration())
+        # A round in which nothing could be split has left no tree.
+        n_trees = booster.num_trees() // max(1, booster.num_model_per_iteration())
+        self.n_iterations = n_rounds or n_trees
         self.curve = thinned_curve(losses or [])
 
     def predict(self, X: "np.ndarray") -> "np.ndarray":
@@ -194,8 +197,11 @@ class LightGBM(ModelFamily):
         settings = _settings(train, params, options)
         data = lgb.Dataset(train.X, train.y, categorical_feature=categorical, params=settings)
         losses: list[float] = []
+        n_trees: list[int] = []
 
         def watch(env: "lightgbm.callback.CallbackEnv") -> None:
+            if isinstance(env.model, lgb.Booster):
+                n_trees.append(env.model.num_trees() // env.model.num_model_per_iteration())
             scores = env.evaluation_result_list or []
             losses.extend(score[2] for score in scores)
             if options.should_stop():
@@ -215,11 +221,11 @@ class LightGBM(ModelFamily):
             valid_sets=held_out,
             callbacks=callbacks,
         )
-        best = best_round(losses) if losses else None
-        # A booster read back from text holds the best iteration's trees and no data.
-        text = booster.model_to_string(num_iteration=best)
+        n_rounds = best_round(losses) if losses else len(n_trees)
+        # A booster read back from text holds the trees of the best round and no data.
+        text = booster.model_to_string(num_iteration=n_trees[n_rounds - 1])
         return LightGBMModel(
-            lgb.Booster(model_str=text), options.task_type, options.n_threads, losses
+            lgb.Booster(model_str=text), options.task_type, options.n_threads, losses, n_rounds
         )
 
     def load(self, folder: Path, options: dict[str, Any]) -> FittedModel:
