@@ -291,7 +291,7 @@ class ModelFamily(ABC):
         return 1.0 - self.parallel_share * (1.0 - 1.0 / n_threads)
 
     def fewest_trees(self, shape: DataShape) -> int:
-        """Return how many trees the smallest model has; 0 for a family without trees."""
+        """Return how many trees the smallest model has; 0 where any limit allows one."""
         return 0
 
     def is_random(self, params: Params) -> bool:
