@@ -68,6 +68,7 @@ def serve(work: Work, orders: int, told: int, parent: int) -> NoReturn:
                 trim_heap()
                 os.write(told, DONE)
     except BaseException as error:
+        # An interrupt, too, must not reach the parent's frames below.
         code = INFRASTRUCTURE
         os.write(told, f"{type(error).__name__}: {error}".encode()[:MAX_ERROR_BYTES])
     finally:

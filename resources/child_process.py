@@ -156,6 +156,9 @@ class _Forked:
             serve(work, orders, told, parent)
         os.close(orders)
         os.close(told)
+        # One that does not read, such as one that was stopped, must not hold its parent up.
+        os.set_blocking(self._orders, False)
+        self._unsent = b""
         self._pid = pid
         self._process = psutil.Process(pid)
         self._usage = 0.0
@@ -183,9 +186,13 @@ class _Forked:
         # Just forked, it leads no group yet.
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
-        _, status, usage = os.wait4(self._pid, 0)
-        self._usage = usage.ru_utime + usage.ru_stime
-        self._code = os.waitstatus_to_exitcode(status)
+        try:
+            _, status, usage = os.wait4(self._pid, 0)
+            self._usage = usage.ru_utime + usage.ru_stime
+            self._code = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:
+            # A signal came just after an earlier wait, before anybody was told how it ended.
+            self._code = -signal.SIGKILL
         os.close(self._orders)
         os.close(self._told)
 
@@ -198,9 +205,7 @@ class _Forked:
             io_before=_io_mb(self._process),
         )
         order = json.dumps({"task": task, "result_file": str(result_file)})
-        # One that was killed just now is seen to have ended.
-        with suppress(BrokenPipeError):
-            os.write(self._orders, f"{order}\n".encode())
+        self._unsent = f"{order}\n".encode()
         ended_by, trouble = self._watch(samples, look)
         told = read_result(result_file)
         if "cpu_seconds" in told:
@@ -233,7 +238,7 @@ class _Forked:
                 self.end()
                 return ended_by, ""
             has_ended = self.has_ended
-            heard += self._listen(0.0 if has_ended else SAMPLE_SECONDS)
+            heard += self._exchange(0.0 if has_ended else SAMPLE_SECONDS)
             if heard.startswith(READY):
                 heard = heard.removeprefix(READY)
                 samples.begin()
@@ -246,9 +251,16 @@ class _Forked:
                 self.end()
                 return None, heard.decode(errors="replace")
 
-    def _listen(self, seconds: float) -> bytes:
-        """Return what the child tells within a time, without a wait for more."""
-        heard, _, _ = select.select([self._told], [], [], seconds)
+    def _exchange(self, seconds: float) -> bytes:
+        """Send what the child takes of its order, and return what it tells, within a time."""
+        asked = [self._orders] if self._unsent else []
+        heard, takes, _ = select.select([self._told], asked, [], seconds)
+        if takes:
+            try:
+                self._unsent = self._unsent[os.write(self._orders, self._unsent) :]
+            except BrokenPipeError:
+                # One that was killed just now is seen to have ended.
+                self._unsent = b""
         return os.read(self._told, MAX_ERROR_BYTES) if heard else b""
 
     def _judge(self, memory_mb: float | None) -> None:

@@ -275,6 +275,56 @@ def test_an_interrupted_wait_leaves_no_child(tmp_path: Path) -> None:
     assert psutil.Process().children() == []
 
 
+def test_a_signal_that_comes_just_as_a_child_is_reaped_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, wait = Child(lambda task: {}), os.wait4
+    child.run({}, tmp_path / "result.json")
+
+    def interrupted(pid: int, options: int) -> None:
+        monkeypatch.setattr(os, "wait4", wait)
+        wait(pid, options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "wait4", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        child.close()
+
+    child.close()
+
+    assert psutil.Process().children() == []
+    assert child.run({}, tmp_path / "result.json").ending == "done"
+    child.close()
+
+
+LONG = "x" * 1_000_000
+
+
+def test_a_task_that_is_longer_than_a_pipe_arrives_whole(tmp_path: Path) -> None:
+    child = Child(lambda task: {"length": len(task["text"])})
+
+    first = child.run({"text": LONG}, tmp_path / "result.json")
+    second = child.run({"text": LONG[:-1]}, tmp_path / "result.json")
+    child.close()
+
+    assert (first.result, second.result) == ({"length": 1_000_000}, {"length": 999_999})
+
+
+def test_a_child_that_does_not_take_its_task_holds_nobody_up(worker: Child, tmp_path: Path) -> None:
+    os.kill(pid_after(worker, tmp_path), signal.SIGSTOP)
+    ticks: list[None] = []
+
+    report = worker.run(
+        {"deed": "who", "text": LONG},
+        tmp_path / "who.json",
+        is_late=lambda spent: len(ticks) > 2,
+        on_tick=lambda: ticks.append(None),
+    )
+
+    assert report.ending == "out of time"
+    assert pid_after(worker, tmp_path) > 0
+
+
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     note = tmp_path / "child"
     script = (
