@@ -303,11 +303,6 @@ class Board(Value):
         """Trial numbers of those that cannot be told apart from the best, itself among them."""
         return tuple(item.number for item in self.contenders if item.is_tied)
 
-    @property
-    def optimism(self) -> float:
-        """How much too good the best score is; in the metric's own unit."""
-        return abs(self.naive - self.corrected)
-
 
 class CandidateSet(Value):
     """What the search found: the leaderboard, the winner, and why the others lost."""

@@ -1,18 +1,23 @@
 """How many rows are predicted to judge a model, however slow it is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from automl_assets.core.evaluation.explaining import shap
+from automl_assets.core.evaluation.explaining.result import Explanations
 from automl_assets.core.evaluation.sections import load_sections
+from automl_assets.core.families import FittedModel
 from automl_assets.core.judgement import judged_rows, judging_seconds, section_seconds
 from automl_assets.core.predictor import Predictor
-from automl_assets.core.request.release import Explain
 from automl_assets.core.values import AcceptedRequest
 from tests.examinations import make_examined
 
 IN_PROCESS = [name for name, section in load_sections().items() if not section.is_measured]
+
+SHAP, NOTHING = {"explain": {"local": "shap"}}, {"explain": {"global": "none"}}
 
 
 @pytest.fixture
@@ -48,6 +53,42 @@ def test_a_section_predicts_no_more_of_a_slow_model_than_it_says(
     assert sum(predicted) >= fewest / 5
 
 
+def test_rows_that_are_added_for_rare_classes_are_counted(predicted: list[int]) -> None:
+    examined, section = make_examined("binary"), load_sections()["explanations"]
+    slow = examined.candidates.model_copy(update={"seconds_per_row": 10.0})
+    rare = (np.arange(len(examined.analysis.y)) % 20 == 0).astype(examined.analysis.y.dtype)
+    rows = replace(examined.analysis, y=rare)
+    predicted.clear()
+
+    found = section.examine(replace(examined, candidates=slow, analysis=rows, seconds=0.5))
+
+    assert isinstance(found, Explanations)
+    assert found.n_added > 0
+    assert sum(predicted) <= section.fewest_rows(examined.request, len(found.importance))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_contributions_are_of_as_many_rows_of_a_slow_model_as_are_counted(
+    monkeypatch: pytest.MonkeyPatch, task: Any
+) -> None:
+    examined, section = make_examined(task, asked=SHAP), load_sections()["explanations"]
+    slow = examined.candidates.model_copy(update={"seconds_per_row": 10.0})
+    family, explained = type(examined.predictor.model), list[int]()
+    real = family.contributions
+
+    def counted(self: FittedModel, X: np.ndarray, **options: Any) -> Any:
+        explained.append(len(X))
+        return real(self, X, **options)
+
+    monkeypatch.setattr(family, "contributions", counted)
+
+    section.examine(replace(examined, candidates=slow, seconds=0.5))
+
+    without = make_examined(task).request
+    n_counted = section.fewest_rows(examined.request, 5) - section.fewest_rows(without, 5)
+    assert 0.9 * n_counted <= sum(explained) * shap.FORECAST_FACTOR <= n_counted
+
+
 def test_all_that_is_predicted_is_counted() -> None:
     examined = make_examined("binary", n_rows=1_500)
     accepted = AcceptedRequest(
@@ -68,10 +109,8 @@ def test_all_that_is_predicted_is_counted() -> None:
 
 def test_contributions_that_are_asked_for_count_as_many_predictions() -> None:
     examined, section = make_examined("binary"), load_sections()["explanations"]
-    asked = examined.request.model_copy(update={"explain": Explain(local="shap")})
-    nothing = examined.request.model_copy(
-        update={"explain": Explain.model_validate({"global": "none"})}
-    )
+    asked = make_examined("binary", asked=SHAP).request
+    nothing = make_examined("binary", asked=NOTHING).request
 
-    assert section.fewest_rows(asked, 5) == section.fewest_rows(examined.request, 5) + 10_000
+    assert section.fewest_rows(asked, 5) == section.fewest_rows(examined.request, 5) + 200 * 60
     assert section.fewest_rows(nothing, 5) == 0

@@ -1,5 +1,6 @@
 """One trial: what it fits, what it is scored on, and what it leaves behind."""
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -243,6 +244,53 @@ def test_without_a_limit_nothing_is_cut_short(matrices, tmp_path: Path) -> None:
     result = run(plan_of(matrices("binary"), tmp_path), job_of(), clock=Ticks(1e6))
 
     assert not result.truncated
+
+
+def raising(error: OSError) -> Callable[..., Any]:
+    def fit(*arguments: Any) -> FittedModel:
+        raise error
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), "FileNotFoundError: .*No such file"),
+        (TimeoutError("no answer"), "TimeoutError: no answer"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "OSError: .*Cannot allocate"),
+    ],
+)
+def test_an_error_of_the_system_inside_a_fit_is_the_family_s_own(
+    matrices, tmp_path: Path, monkeypatch, error: OSError, message: str
+) -> None:
+    monkeypatch.setattr(load_families()["lightgbm"], "fit", raising(error))
+
+    with pytest.raises(RuntimeError, match=f"its library met {message}") as caught:
+        run(plan_of(matrices("binary"), tmp_path), job_of())
+
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_not_the_family_s_fault(
+    matrices, tmp_path: Path, monkeypatch, number: int
+) -> None:
+    monkeypatch.setattr(load_families()["lightgbm"], "fit", raising(OSError(number, "full")))
+
+    with pytest.raises(OSError, match="full"):
+        run(plan_of(matrices("binary"), tmp_path), job_of())
+
+
+def test_a_folder_that_cannot_be_written_is_not_the_family_s_fault(
+    matrices, tmp_path: Path
+) -> None:
+    plan = plan_of(matrices("binary"), tmp_path)
+    Path(plan.artifacts).mkdir(parents=True, exist_ok=True)
+    (Path(plan.artifacts) / "3").touch()
+
+    with pytest.raises(OSError, match="3"):
+        run(plan, job_of())
 
 
 def test_a_score_that_is_no_number_is_no_result(matrices, tmp_path: Path, monkeypatch) -> None:

@@ -1,8 +1,9 @@
 """One trial: fit on each fold, score what was held out, keep the first fold's model."""
 
+import errno
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,17 @@ class TrialResult(Value):
     io_mb: float = 0.0
 
 
+@contextmanager
+def _as_its_own() -> Iterator[None]:
+    """Let an error of the system that a family meets be the family's, unless the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RuntimeError(f"its library met {type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one candidate is fitted, on whatever rows."""
@@ -109,7 +121,7 @@ class Recipe:
     def fit(self, part: Encoded, held_out: Encoded | None, options: FitOptions) -> FittedModel:
         """Fit on rows that are encoded for all features."""
         rows = part if held_out is None else held_out
-        with given_back(part.X, rows.X):
+        with given_back(part.X, rows.X), _as_its_own():
             if self.transform is None:
                 return self.family.fit(part, held_out, self.params, options)
             return self.family.fit(
@@ -131,7 +143,8 @@ class Recipe:
         return np.concatenate(blocks)
 
     def _predict(self, model: FittedModel, X: np.ndarray) -> np.ndarray:
-        return model.predict(X if self.transform is None else self.transform.apply(X))
+        with _as_its_own():
+            return model.predict(X if self.transform is None else self.transform.apply(X))
 
     def packaged(self, model: FittedModel) -> FittedModel:
         """Return the model with its features chosen inside, as it is deployed."""
@@ -354,6 +367,7 @@ def warm_up(job: Job, plan: SearchPlan, data: SelectionData) -> None:
     options = make_options(
         plan, recipe, seed=0, n_threads=1, should_stop=lambda: True, n_iterations=1
     )
+    # What fails here fails in the trial as well, which tells it.
     with suppress(Exception):
         recipe.fit(take_rows(data.train, rows), None, options)
 

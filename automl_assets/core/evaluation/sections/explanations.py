@@ -135,11 +135,18 @@ def _draw(examined: Examined, asked: Explain) -> _Drawn:
 
 
 def fewest_rows(request: TrainingRequest, n_columns: int) -> int:
-    """Return how many rows are predicted at least; a row's contributions cost as much as many."""
-    asked = request.explain or Explain()
-    total = FEWEST_ROWS * (1 + FEWEST_SHUFFLES * n_columns) if asked.global_ != "none" else 0
+    """Return how many rows are predicted however slow the model is, whichever model it will be.
+
+    A row's contributions cost as much as many predictions; some models have none.
+    """
+    asked, total = request.explain or Explain(), 0
+    if asked.global_ != "none":
+        # For rare classes half as many are added at most.
+        n_rows = FEWEST_ROWS if request.task.type == "regression" else FEWEST_ROWS * 3 // 2
+        total += n_rows * (1 + FEWEST_SHUFFLES * n_columns)
     if asked.local != "none":
-        total += round(shap.FORECAST_FACTOR) * shap.FEWEST_ROWS
+        # Of the cases, some are typical and some the worst.
+        total += round(shap.FORECAST_FACTOR) * (shap.FEWEST_ROWS + 2 * cases.N_CASES)
     return total + fewest_predicted() if total else 0
 
 
