@@ -11,6 +11,7 @@ from automl_assets.core.errors import NoAdmissibleError, SearchError
 from automl_assets.core.search.final import FinalModel
 from automl_assets.core.search.outcome import (
     N_KEPT_PACKAGES,
+    NOT_TRIED,
     collect_candidates,
     require_admissible,
     settled_candidates,
@@ -360,6 +361,28 @@ def test_a_grid_whose_last_points_had_no_time_ended_by_the_time_limit(
     end(study, member(0))
 
     assert collect_candidates(study, plan, seconds=seconds).stopped_by == "time_limit"
+
+
+def test_the_points_of_a_grid_that_nobody_came_to_are_counted(artifacts: Path) -> None:
+    more = [Proposal(family="linear", params={"C": 0.1 * n}, origin="grid") for n in range(1, 4)]
+    grid = {**GRID, "proposals": (*GRID["proposals"], *more)}
+    study, plan = searched(artifacts, make_result(), make_result(0.4), **grid)
+    end(study, member(0))
+
+    found = collect_candidates(study, plan, seconds=61.0)
+
+    assert NOT_TRIED.format(3, 5) in found.notes
+    assert len(found.leaderboard) == 2
+
+
+@pytest.mark.parametrize("changes", [GRID, {"n_trials": 2}])
+def test_a_grid_at_its_end_and_another_sampler_have_nothing_to_tell(
+    artifacts: Path, changes: dict[str, Any]
+) -> None:
+    study, plan = searched(artifacts, make_result(), make_result(0.4), **changes)
+    end(study, member(0))
+
+    assert collect_candidates(study, plan, seconds=9.0).notes == ()
 
 
 # --- what is kept ---------------------------------------------------------------------------------

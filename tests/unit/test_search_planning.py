@@ -19,7 +19,13 @@ from automl_assets.core.search.planning import (
     Machine,
     make_plan,
 )
-from automl_assets.core.search.proposing import MAX_GRID, MAX_PARENTS, PLAIN, QUICK_TREES
+from automl_assets.core.search.proposing import (
+    COST_SHARES,
+    MAX_GRID,
+    MAX_PARENTS,
+    PLAIN,
+    QUICK_TREES,
+)
 from automl_assets.core.search.space import grid
 from automl_assets.core.search.trial import Job
 from automl_assets.core.values import (
@@ -205,6 +211,26 @@ def test_where_plain_trees_take_long_a_small_fit_comes_first(matrix, tmp_path) -
     assert slow.proposals[0].origin == "first"
     assert slow.proposals[0].params["n_estimators"] == QUICK_TREES
     assert fast.proposals[0].origin == unlimited.proposals[0].origin == "baseline"
+
+
+def test_with_little_time_what_is_cheap_comes_before_what_is_not(matrix, tmp_path) -> None:
+    on, limit = split(n_train=150_000), 200.0
+
+    plan = planned(matrix, tmp_path, on=on, machine=seconds(limit))
+    unlimited = planned(matrix, tmp_path, on=on)
+
+    def costs(plan: SearchPlan) -> list[float]:
+        families = load_families()
+        return [
+            families[item.family].expected_seconds(plan.shape, item.params)
+            for item in plan.proposals
+            if item.origin == "portfolio"
+        ]
+
+    classes = [sum(cost > share * limit for share in COST_SHARES) for cost in costs(plan)]
+    assert classes == sorted(classes)
+    assert len(set(classes)) > 1
+    assert sorted(costs(plan)) == sorted(costs(unlimited)) != costs(unlimited)
 
 
 def test_a_grid_proposes_each_point_of_each_family_once(matrix, tmp_path) -> None:

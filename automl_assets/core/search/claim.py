@@ -14,7 +14,7 @@ from automl_assets.core.search.forecast import (
     forecast,
     seconds_before_refit,
 )
-from automl_assets.core.search.plan import Proposal, SearchPlan
+from automl_assets.core.search.plan import QUICK, Proposal, SearchPlan
 from automl_assets.core.search.sampler import make_sampler
 from automl_assets.core.search.space import draw
 from automl_assets.core.search.standing import ranked
@@ -66,7 +66,7 @@ def claim_trial(
         if not _may_start(trials, plan, scale, left) or is_exhausted(trials, plan):
             return None
         only: str | None = None
-        if n_draws >= DRAWS_OF_A_FAMILY:
+        if n_draws >= DRAWS_OF_A_FAMILY and plan.sampler != "grid":
             fitting = _affordable(trials, plan, scale, left)
             place = min(n_draws // DRAWS_OF_A_FAMILY, len(fitting)) - 1
             only = fitting[place] if fitting else None
@@ -79,13 +79,18 @@ def claim_trial(
             left=_left_for_trials(trials, plan, scale, left),
             has_model=has_model(trials),
         )
-        if expected.refusal:
+        refusal = expected.refusal
+        may_refuse = plan.sampler != "grid" and n_draws < MAX_DRAWS - 1
+        if may_refuse and expected.is_cut_for_time:
+            # What others learn from all rows in that time is worth more.
+            whole = _affordable(trials, plan, scale, left, on_all_rows=True)
+            refusal = refusal or (expected.too_slow if whole else "")
+        if refusal:
             claim.trial.set_user_attr(JOB, claim.job.model_dump(mode="json"))
-            if claim.job.origin == plan.sampler:
-                n_draws += 1
-                skip_trial(study, claim.trial, expected.refusal)
-            else:
-                tell_failure(study, claim.trial, expected.refusal)
+            # A point of a grid is a draw that somebody asked for.
+            n_draws += claim.job.origin == plan.sampler
+            settle = tell_failure if PROPOSAL in claim.trial.user_attrs else skip_trial
+            settle(study, claim.trial, refusal)
             continue
         seconds = expected.cap
         if claim.job.origin == "baseline" and scale.n_fits == 1 and not expected.is_first:
@@ -158,24 +163,37 @@ def is_exhausted(trials: list[FrozenTrial], plan: SearchPlan) -> bool:
 
 
 def _affordable(
-    trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: float
+    trials: list[FrozenTrial],
+    plan: SearchPlan,
+    scale: Scale,
+    left: float,
+    *,
+    on_all_rows: bool = False,
 ) -> list[str]:
-    """Return the families of which something that was tried fits into the time, best first."""
+    """Return the families of which something that was tried fits into the time, best first.
+
+    Args:
+        on_all_rows: Whether it has to fit without leaving rows out.
+    """
     in_time = _left_for_trials(trials, plan, scale, left)
     families = load_families()
     # A forecast reads all trials: one of each family, the fastest, is enough.
     fastest: dict[str, tuple[float, Job]] = {}
     for trial in ranked(trials, plan):
         job = job_of(trial)
-        if job is None:
+        if job is None or job.origin == QUICK:
             continue
         seconds = families[job.family].expected_seconds(scale.fit, job.params)
         if job.family not in fastest or seconds < fastest[job.family][0]:
             fastest[job.family] = (seconds, job)
+    expected = {
+        family: forecast(job, trials, plan, scale, left=in_time, has_model=True)
+        for family, (_, job) in fastest.items()
+    }
     return [
         family
-        for family, (_, job) in fastest.items()
-        if not forecast(job, trials, plan, scale, left=in_time, has_model=True).refusal
+        for family, item in expected.items()
+        if not item.refusal and (item.row_share >= 1 or not on_all_rows)
     ]
 
 

@@ -167,6 +167,11 @@ class Forecast:
         return max(share, SMALLEST_ROW_SHARE if self.has_model else FIRST_ROW_SHARE)
 
     @property
+    def is_cut_for_time(self) -> bool:
+        """Whether it sees a part of the rows since there is no time for all."""
+        return self.row_share < 1 and self.cap < self.needed * self.slack
+
+    @property
     def refusal(self) -> str:
         """Why it is not begun; empty if it is."""
         smallest = SMALLEST_ROW_SHARE if self.may_cut else 1.0
@@ -177,6 +182,11 @@ class Forecast:
                 f"{NOT_BEGUN}: it would hold about {self.megabytes:,.0f} MB, and may hold "
                 f"{self.memory:,.0f} MB"
             )
+        return self.too_slow
+
+    @property
+    def too_slow(self) -> str:
+        """What is said of one that takes longer than there is time."""
         return f"{NOT_BEGUN}: it would take about {self.needed:.1f} s of {self.cap:.1f} s"
 
 

@@ -47,6 +47,11 @@ NOT_TOLD = (
     "tell, so the best one was taken."
 )
 
+NOT_TRIED = (
+    "search.sampler: grid ended before its end: {:,} of its {:,} points were not tried. A longer "
+    "search.time_limit, or a larger search.n_trials, tries more of them."
+)
+
 
 def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel, plan: SearchPlan) -> str:
     reasons = []
@@ -97,6 +102,14 @@ def _about_select(final: FinalModel, plan: SearchPlan, n_admissible: int) -> tup
     if plan.max_members > 1:
         told.append(NO_ENSEMBLE)
     return tuple(told)
+
+
+def _about_grid(study: optuna.Study, plan: SearchPlan) -> tuple[str, ...]:
+    """Return how much of a grid was left: what was never taken from the queue is no candidate."""
+    if plan.sampler != "grid":
+        return ()
+    n_left = sum(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+    return (NOT_TRIED.format(n_left, len(plan.proposals)),) if n_left else ()
 
 
 def settled_candidates(study: optuna.Study, plan: SearchPlan) -> list[Candidate]:
@@ -220,7 +233,11 @@ def collect_candidates(study: optuna.Study, plan: SearchPlan, *, seconds: float)
         seconds_per_row=final.seconds_per_row,
         calibration=final.calibration,
         threshold=final.threshold,
-        notes=plan.notes + final.notes + _about_select(final, plan, len(admissible)),
+        notes=(
+            *(plan.notes + final.notes),
+            *_about_select(final, plan, len(admissible)),
+            *_about_grid(study, plan),
+        ),
         board=final.board,
         select=plan.select,
         artifact=f"{plan.study_name}/candidates/{final.folder}",

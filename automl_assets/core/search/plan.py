@@ -12,6 +12,9 @@ from automl_assets.core.values import Candidate, LeftOut, TaskType, Value
 
 Clock = Literal["wall", "cpu"]
 
+QUICK = "first"
+"""Origin of a small fit that is there to leave a model early, not to be good."""
+
 
 class Proposal(Value):
     """Hyperparameters that are tried before any sampler is asked.

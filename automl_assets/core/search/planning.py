@@ -99,6 +99,7 @@ def make_plan(
     n_cores = min(request.resources.cpu or machine.max_workers, machine.max_workers)
     spared, note = _workers(request, machine, space, shape, n_cores=n_cores)
     n_workers = spared.n_workers
+    n_fits = _n_fits(split, shape, space, machine.seconds and machine.seconds * n_cores)
     plan = SearchPlan(
         study_name=study_name,
         metric=metric,
@@ -112,9 +113,16 @@ def make_plan(
         structure=space.structure,
         left_out=space.left_out,
         proposals=make_proposals(
-            request, profile, shape, space, feature_sets, parents, machine.seconds
+            request,
+            profile,
+            shape,
+            space,
+            feature_sets,
+            parents,
+            seconds=machine.seconds,
+            n_fits=n_fits,
         ),
-        n_fits=_n_fits(split, shape, space, machine.seconds and machine.seconds * n_cores),
+        n_fits=n_fits,
         feature_sets=feature_sets,
         constraints=request.constraints,
         slice_columns=_slice_columns(request, preprocessing),

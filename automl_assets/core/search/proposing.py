@@ -1,11 +1,12 @@
 """What a search tries before it asks a sampler."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, product, zip_longest
 
 from automl_assets.core.families import DataShape, load_families
 from automl_assets.core.request import TrainingRequest
-from automl_assets.core.search.plan import Proposal
+from automl_assets.core.search.plan import QUICK, Proposal
 from automl_assets.core.search.portfolio import proposals
 from automl_assets.core.search.space import CompiledSpace, grid
 from automl_assets.core.values import Candidate, TableProfile
@@ -18,6 +19,10 @@ QUICK_TREES = 100
 
 QUICK_SHARE = 0.02
 """Of the time, what plain LightGBM may be expected to take before a smaller fit comes first."""
+
+COST_SHARES = (0.05, 0.2)
+"""Of the time: what was learned on other data waits for what is of a cheaper class. On 150,000 rows
+and 240 s two slow entries took half of the time and lost; a third, of 8 s, was the best."""
 
 MAX_PARENTS = 5
 """Best candidates of an earlier search that are tried again."""
@@ -33,7 +38,9 @@ def make_proposals(
     space: CompiledSpace,
     feature_sets: tuple[str, ...],
     parents: Sequence[Candidate],
+    *,
     seconds: float | None,
+    n_fits: int,
 ) -> tuple[Proposal, ...]:
     """Return what is tried before a sampler is asked, in order.
 
@@ -41,6 +48,7 @@ def make_proposals(
         shape: What a fit sees.
         parents: Candidates of an earlier search for the same model, best first.
         seconds: What the search has; None without a limit.
+        n_fits: How often a candidate is fitted.
     """
     if request.search.sampler == "grid":
         return _grid(space, feature_sets)
@@ -72,6 +80,8 @@ def make_proposals(
         item.model_copy(update={"features": first})
         for item in proposals(profile.task_type, shape, space.families, space.spaces, space.fixed)
     ]
+    if seconds is not None:
+        learned.sort(key=lambda item: _cost_class(item, shape, seconds / n_fits))
     narrower = [
         default(plain[0].family if plain else cheapest_first[0], features=name)
         for name in feature_sets[1:]
@@ -80,6 +90,13 @@ def make_proposals(
     if not asked:
         order = [*plain, *again, *narrower, *learned, *defaults]
     return _different([*_quick(space, shape, first, seconds), *order])
+
+
+def _cost_class(proposal: Proposal, shape: DataShape, seconds: float) -> int:
+    """Return the place of what a fit is expected to take among `COST_SHARES` of the time for it."""
+    family = load_families()[proposal.family]
+    params = {**family.default_params(), **proposal.params}
+    return bisect_left(COST_SHARES, family.expected_seconds(shape, params) / seconds)
 
 
 def _quick(
@@ -93,7 +110,7 @@ def _quick(
     if expected < QUICK_SHARE * seconds or "n_estimators" in space.fixed[name]:
         return []
     params = space.admitted(name, {"n_estimators": QUICK_TREES})
-    return [Proposal(family=name, params=params, origin="first", features=features)]
+    return [Proposal(family=name, params=params, origin=QUICK, features=features)]
 
 
 def _different(order: Sequence[Proposal]) -> tuple[Proposal, ...]:
