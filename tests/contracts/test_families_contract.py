@@ -26,6 +26,7 @@ from automl_assets.core.families import (
     Params,
     Real,
     Structure,
+    lightgbm,
     load_families,
 )
 from automl_assets.core.families._base import CURVE_POINTS
@@ -626,3 +627,31 @@ def test_lightgbm_counts_rounds_that_left_no_tree() -> None:
 
     np.testing.assert_array_equal(found.predict(X), again.predict(X))
     assert again.n_iterations == found.n_iterations
+
+
+@pytest.mark.parametrize("task", list(N_CLASSES))
+def test_large_lightgbm_models_predict_in_passes_and_small_ones_at_once(
+    task: str, tmp_path, monkeypatch
+) -> None:
+    train, family = table(task, n=2_000), load_families()["lightgbm"]
+    params = {"n_estimators": 30, "num_leaves": 20}
+    small = family.fit(train, None, params, options(task))
+    monkeypatch.setattr(lightgbm, "_LEAVES_PER_PASS", 100)
+    large = family.fit(train, None, params, options(task))
+
+    predicted = large.predict(train.X)
+
+    np.testing.assert_allclose(predicted, small.predict(train.X), rtol=1e-12)
+    # A row has the same prediction in any company, and once the model was read back.
+    alone = np.concatenate([large.predict(train.X[row : row + 1]) for row in range(50)])
+    np.testing.assert_array_equal(alone, predicted[:50])
+    assert not np.array_equal(predicted, small.predict(train.X))
+    for name, model in (("large", large), ("small", small)):
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name)
+        again = family.load(tmp_path / name, {"task_type": task})
+        np.testing.assert_array_equal(again.predict(train.X), model.predict(train.X))
+    # Models that were written before say nothing of passes.
+    (tmp_path / "small" / "passes.json").unlink()
+    again = family.load(tmp_path / "small", {"task_type": task})
+    np.testing.assert_array_equal(again.predict(train.X), small.predict(train.X))

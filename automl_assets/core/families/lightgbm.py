@@ -1,6 +1,8 @@
 """LightGBM: histogram boosting that grows trees leaf by leaf."""
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,11 +33,19 @@ if TYPE_CHECKING:
     import lightgbm
     import numpy as np
 
-_FILE = "model.txt"
+_FILE, _PASSES_FILE = "model.txt", "passes.json"
+_LEAVES_PER_PASS = 16_384
+"""Trees of about 500 KB, which stay in a core's cache while all rows go through them.
+
+LightGBM takes one row through all trees, and reads large models from memory for each row: 545
+rounds of 3 trees with 95 leaves took 444 ms for 1,000 rows on a busy machine, in passes 115 ms;
+327 rounds with 24 leaves 57 and 31 ms. A single row takes 0.05 ms longer for each pass."""
 _MAX_ROUNDS = 3000
 _PLAIN_ROUNDS = 100
 _PATIENCE = 50
 _MANY_ROWS = 5_000_000
+_MOST_LEAVES, _ROWS_OF_MANY_LEAVES = 2048, 60
+"""With many rows trees of up to so many leaves are searched, that hold so many rows on average."""
 MAX_NATIVE_CODES = 256
 """Codes up to which a column is split by sets of its levels; above, by their order of frequency.
 
@@ -46,7 +56,13 @@ _LOSSES = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regressio
 
 
 class LightGBMModel(FittedModel):
-    """A booster, cut at its best iteration."""
+    """A booster, cut at its best iteration.
+
+    Args:
+        iterations_per_pass: Iterations whose trees all rows go through before the next ones; 0:
+            all at once. It is kept with the model, since sums in another order differ in their
+            last bits.
+    """
 
     def __init__(
         self,
@@ -55,8 +71,11 @@ class LightGBMModel(FittedModel):
         n_threads: int = 1,
         losses: list[float] | None = None,
         n_rounds: int | None = None,
+        *,
+        iterations_per_pass: int = 0,
     ) -> None:
         self._booster = booster
+        self._iterations_per_pass = iterations_per_pass
         self._task_type = task_type
         self._n_threads = n_threads
         # A round in which nothing could be split has left no tree.
@@ -68,20 +87,37 @@ class LightGBMModel(FittedModel):
         """Return probabilities `(n_samples, n_classes)`, or values `(n_samples,)`."""
         import numpy as np
 
-        raw = np.asarray(self._booster.predict(X, num_threads=self._n_threads))
-        return np.column_stack([1.0 - raw, raw]) if self._task_type == "binary" else raw
+        found = self._in_passes(X) if self._iterations_per_pass else self._raw(X)
+        return np.column_stack([1.0 - found, found]) if self._task_type == "binary" else found
+
+    def _raw(self, X: "np.ndarray", **options: Any) -> "np.ndarray":
+        import numpy as np
+
+        return np.asarray(self._booster.predict(X, num_threads=self._n_threads, **options))
+
+    def _in_passes(self, X: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+        from scipy.special import expit, softmax
+
+        # Once, not in each pass.
+        X = np.ascontiguousarray(X)
+        n, step = self._booster.current_iteration(), self._iterations_per_pass
+        raw = self._raw(X, raw_score=True, start_iteration=0, num_iteration=step)
+        for start in range(step, n, step):
+            raw += self._raw(X, raw_score=True, start_iteration=start, num_iteration=step)
+        if self._task_type == "binary":
+            return expit(raw)
+        return softmax(raw, axis=1) if self._task_type == "multiclass" else raw
 
     def contributions(self, X: "np.ndarray", *, background: "np.ndarray") -> Contributions:
         """Return LightGBM's own Shapley values, and its raw predictions."""
-        import numpy as np
-
-        found = self._booster.predict(X, pred_contrib=True, num_threads=self._n_threads)
-        margin = self._booster.predict(X, raw_score=True, num_threads=self._n_threads)
-        return tree_contributions(np.asarray(found), np.asarray(margin))
+        return tree_contributions(self._raw(X, pred_contrib=True), self._raw(X, raw_score=True))
 
     def save(self, folder: Path) -> None:
-        """Write LightGBM's text format."""
+        """Write LightGBM's text format, and how its trees are taken."""
         self._booster.save_model(folder / _FILE)
+        passes = {"iterations_per_pass": self._iterations_per_pass}
+        (folder / _PASSES_FILE).write_text(json.dumps(passes) + "\n")
 
 
 class LightGBM(ModelFamily):
@@ -127,8 +163,10 @@ class LightGBM(ModelFamily):
 
     def space(self, shape: DataShape) -> dict[str, Dimension]:
         """Return the learning rate, the shape of trees, sampling, penalties and smoothing."""
-        # Leaves that would hold fewer than four rows on average are not worth a trial.
+        # Leaves that would hold fewer than four rows on average are not worth a trial; more than
+        # 256 are only where each would hold many rows.
         most_leaves = min(256, max(16, shape.n_rows // 4))
+        most_leaves = max(most_leaves, min(_MOST_LEAVES, shape.n_rows // _ROWS_OF_MANY_LEAVES))
         space: dict[str, Dimension] = {
             "learning_rate": Real(low=0.02, high=0.2, log=True),
             "num_leaves": Integer(low=8, high=most_leaves, log=True),
@@ -224,15 +262,27 @@ class LightGBM(ModelFamily):
         n_rounds = best_round(losses) if losses else len(n_trees)
         # A booster read back from text holds the trees of the best round and no data.
         text = booster.model_to_string(num_iteration=n_trees[n_rounds - 1])
+        booster = lgb.Booster(model_str=text)
         return LightGBMModel(
-            lgb.Booster(model_str=text), options.task_type, options.n_threads, losses, n_rounds
+            booster,
+            options.task_type,
+            options.n_threads,
+            losses,
+            n_rounds,
+            iterations_per_pass=_iterations_per_pass(text, booster.current_iteration()),
         )
 
     def load(self, folder: Path, options: dict[str, Any]) -> FittedModel:
         """Read the text format; it holds numbers, never code."""
         import lightgbm as lgb
 
-        return LightGBMModel(lgb.Booster(model_file=folder / _FILE), options["task_type"])
+        passes = folder / _PASSES_FILE
+        per_pass = json.loads(passes.read_bytes())["iterations_per_pass"] if passes.exists() else 0
+        return LightGBMModel(
+            lgb.Booster(model_file=folder / _FILE),
+            options["task_type"],
+            iterations_per_pass=int(per_pass),
+        )
 
 
 # Seconds of one core of about 3 GHz.
@@ -241,6 +291,14 @@ _SECONDS_PER_SCAN = 2.5e-6
 # A row costs as much as so many cells, on each level and once more.
 _ROW_CELLS = 12
 _ROW_CELLS_ONCE = 8
+
+
+def _iterations_per_pass(text: str, n_iterations: int) -> int:
+    """Return how many iterations go into a pass; 0 if all fit into one."""
+    n_leaves = sum(map(int, re.findall(r"^num_leaves=(\d+)$", text, flags=re.MULTILINE)))
+    if n_leaves <= _LEAVES_PER_PASS:
+        return 0
+    return max(1, _LEAVES_PER_PASS * n_iterations // n_leaves)
 
 
 def _settings(train: Encoded, params: Params, options: FitOptions) -> dict[str, Any]:
