@@ -74,8 +74,9 @@ def greedy_weights(
     """Return who predicts best together: candidates and weights, largest weight first.
 
     The weighted mean is never worse on `y` than the best single candidate; where
-    nothing is better by more than `HAIR`, that one has all the weight. Equal candidates
-    are taken in the order given. Equal arguments give equal results.
+    nothing is better by more than `HAIR`, that one has all the weight, and members without
+    whom the loss rises by no more are left out. Equal candidates are taken in the order
+    given. Equal arguments give equal results.
 
     Args:
         predictions: Of each candidate, as `Metric.score` takes them, on the same rows.
@@ -104,9 +105,8 @@ def greedy_weights(
     generator = np.random.default_rng(seed)
     losses = _remembered(_losses(predictions, y, metric, generator), len(predictions))
     for counts in (_averaged(losses, len(predictions), generator), _once(losses, len(predictions))):
-        weights = _largest(counts, max_members)
-        mean = sum(weight * predictions[index].astype(np.float64) for index, weight in weights)
-        if _loss(metric, y, np.asarray(mean)) < singles[best] * (1 - HAIR):
+        weights, loss = _needed(_largest(counts, max_members), predictions, y, metric)
+        if loss < singles[best] * (1 - HAIR):
             return weights
     return alone
 
@@ -118,6 +118,36 @@ def _falling(metric: Metric, score: float) -> float:
 
 def _loss(metric: Metric, y: np.ndarray, prediction: np.ndarray) -> float:
     return _falling(metric, metric.score(y, prediction))
+
+
+def _needed(
+    weights: list[tuple[int, float]],
+    predictions: Sequence[np.ndarray],
+    y: np.ndarray,
+    metric: Metric,
+) -> tuple[list[tuple[int, float]], float]:
+    """Return the members without whom the loss would rise by a hair at least, and the loss."""
+
+    def loss_of(members: list[tuple[int, float]]) -> float:
+        mean = sum(weight * predictions[index].astype(np.float64) for index, weight in members)
+        return _loss(metric, y, np.asarray(mean))
+
+    held = loss_of(weights)
+    most = held * (1 + HAIR)
+    while len(weights) > 1:
+        fewer = [_scaled(weights[:place] + weights[place + 1 :]) for place in range(len(weights))]
+        losses = [loss_of(members) for members in fewer]
+        # The last of those that are missed as little has the smallest weight.
+        place = len(losses) - 1 - int(np.argmin(losses[::-1]))
+        if losses[place] > most:
+            break
+        weights, held = fewer[place], losses[place]
+    return weights, held
+
+
+def _scaled(weights: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    total = math.fsum(weight for _, weight in weights)
+    return [(index, weight / total) for index, weight in weights]
 
 
 def _once(losses: _Losses, n: int, pool: np.ndarray | None = None) -> np.ndarray:
@@ -146,8 +176,7 @@ def _averaged(losses: _Losses, n: int, generator: np.random.Generator) -> np.nda
 def _largest(shares: np.ndarray, max_members: int) -> list[tuple[int, float]]:
     order = np.argsort(-shares, kind="stable")[:max_members]
     kept = [index for index in order if shares[index] >= MIN_WEIGHT * shares.max()]
-    total = shares[kept].sum()
-    return [(int(index), float(shares[index] / total)) for index in kept]
+    return _scaled([(int(index), float(shares[index])) for index in kept])
 
 
 def _remembered(losses: _Losses, n: int) -> _Losses:

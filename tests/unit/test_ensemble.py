@@ -102,6 +102,21 @@ def test_of_equal_candidates_the_first_is_taken_alone() -> None:
     assert weights == [(0, 1.0)]
 
 
+def test_members_without_whom_the_loss_is_as_small_are_left_out() -> None:
+    metric = load_metrics()["rmse"]
+    predictions, y = library("regression", n_rows=2000)
+    best = [(0, 0.4), (1, 0.4)]
+    same = predictions[1] + 1e-9
+
+    members, loss = ensemble._needed([*best, (2, 0.2)], [*predictions[:2], same], y, metric)
+
+    assert [index for index, _ in members] == [0, 1]
+    assert sum(weight for _, weight in members) == pytest.approx(1.0)
+    assert loss == metric.score(y, mean(predictions, members))
+    # Nobody can be spared where each brings something of its own.
+    assert ensemble._needed(members, predictions, y, metric)[0] == members
+
+
 def test_a_candidate_that_is_always_right_stays_alone() -> None:
     predictions, y = library("binary")
     perfect = np.eye(2)[y]
