@@ -5,8 +5,10 @@ import os
 import platform
 import re
 import subprocess
+from email import message_from_string
+from email.message import Message
 from functools import cache
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import automl_assets
@@ -99,5 +101,16 @@ def _lock_sha256(project: Path) -> str:
 
 @cache
 def _installed_sha256() -> str:
-    pins = {f"{item.name.lower()}=={item.version}" for item in distributions() if item.name}
+    heads = (_head(item) for item in distributions())
+    pins = {f"{head['Name'].lower()}=={head['Version']}" for head in heads if head["Name"]}
     return hashlib.sha256("\n".join(sorted(pins)).encode()).hexdigest()
+
+
+def _head(item: Distribution) -> Message:
+    """Return what a distribution says of itself, without its description.
+
+    `Distribution.metadata` reads the description as well, which is most of the text.
+    """
+    files = ("METADATA", "PKG-INFO", "")
+    text = next(filter(None, map(item.read_text, files)), "")
+    return message_from_string(text.partition("\n\n")[0])

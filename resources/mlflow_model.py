@@ -21,6 +21,9 @@ PACKAGE_PATH = "data/package"
 
 _LOADER = "automl_assets.serving.pyfunc"
 _SERVED_CODE = ("core", "serving")
+_NOT_HERE = 'mlflow; python_version < "3"'
+"""What MLflow is told is required; see `_write_requirements`."""
+
 _COMMON = ("numpy", "pandas", "polars", "pyarrow", "pydantic", "pyyaml")
 
 
@@ -82,6 +85,25 @@ def _without_bytecode(code: Path) -> None:
         (folder / "__pycache__").write_text("A file, so that Python keeps no bytecode here.\n")
 
 
+def _write_requirements(model: Path, pins: list[str]) -> None:
+    """Name the requirements where MLflow would: in requirements.txt and conda.yaml.
+
+    MLflow compares requirements with what is installed, and for that reads the list of files of
+    all that is: half a second of CPU time, to find that versions just read here are installed
+    here. A requirement for another Python it leaves alone.
+    """
+    import yaml
+
+    pins = [f"mlflow=={version('mlflow')}", *pins]
+    (model / "requirements.txt").write_text("\n".join(pins))
+    conda = model / "conda.yaml"
+    content = yaml.safe_load(conda.read_text())
+    for item in content["dependencies"]:
+        if isinstance(item, dict):
+            item["pip"] = pins
+    conda.write_text(yaml.safe_dump(content, default_flow_style=False))
+
+
 def write_mlflow_model(
     scratch: Path, *, package: Path, artifact_sha256: str, input_example: pl.DataFrame
 ) -> Path:
@@ -117,7 +139,7 @@ def write_mlflow_model(
         input_example=input_example.with_columns(
             pl.selectors.temporal().cast(pl.String)
         ).to_pandas(),
-        pip_requirements=requirements(*manifest.families),
+        pip_requirements=[_NOT_HERE],
         metadata={
             "family": manifest.family,
             "families": list(manifest.families),
@@ -127,5 +149,6 @@ def write_mlflow_model(
             "columns": {column.name: column.dtype for column in preprocessing.columns},
         },
     )
+    _write_requirements(scratch / "model", requirements(*manifest.families))
     _without_bytecode(scratch / "model" / "code")
     return scratch / "model"

@@ -1,6 +1,8 @@
 """Where the code comes from: what is recorded, and what is left out where it is not known."""
 
+import hashlib
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,15 @@ def test_it_says_all_that_the_report_says_and_more(settings: Settings) -> None:
     assert found["lock_sha256"] == sha256_file(ROOT / LOCK_FILE)
     assert len(found["installed_sha256"]) == 64
     assert "" not in found.values()
+
+
+def test_all_that_is_installed_is_named_as_its_own_metadata_names_it(settings: Settings) -> None:
+    named = {(item.metadata["Name"], item.metadata["Version"]) for item in distributions()}
+    pins = sorted({f"{name.lower()}=={version}" for name, version in named if name})
+
+    found = code_origin(settings)["installed_sha256"]
+
+    assert found == hashlib.sha256("\n".join(pins).encode()).hexdigest()
 
 
 def test_a_commit_is_clean_until_a_file_of_it_changes(project: Path, settings: Settings) -> None:

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 from html import escape
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.evaluation.wording import percent
+from automl_assets.core.report.drawing import SVG_DPI, saved
 from automl_assets.core.report.search_pictures import Palette, Picture
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def draw_pictures(section: str, pictures: tuple[Picture, ...]) -> tuple[ReportFi
     figures = []
     with mpl.rc_context(_STYLE):
         for picture in pictures:
-            figure = Figure(figsize=(4.6, picture.height), layout="constrained")
+            figure = Figure(figsize=(4.6, picture.height), dpi=SVG_DPI, layout="constrained")
             axes = figure.add_subplot()
             axes.set_axisbelow(True)
             picture.draw(axes, Palette(ink=_INK, accent=_ACCENT, muted=_MUTED))
@@ -93,7 +93,7 @@ def draw_pictures(section: str, pictures: tuple[Picture, ...]) -> tuple[ReportFi
 def _axes(x_label: str, y_label: str) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.6, 3.6), dpi=SVG_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -103,9 +103,7 @@ def _axes(x_label: str, y_label: str) -> "tuple[Figure, Axes]":
 
 def _finished(figure: "Figure", name: str, title: str, caption: str) -> ReportFigure:
     """Return the figure as SVG without header, sizes and metadata, its ids made unique."""
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
+    svg = saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)

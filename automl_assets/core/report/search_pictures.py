@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from automl_assets.core.evaluation.wording import shown
 from automl_assets.core.metrics import load_metrics
+from automl_assets.core.report.drawing import saved
 from automl_assets.core.report.search_importance import parameter_importance
 from automl_assets.core.report.search_words import family_accounts, gap
 from automl_assets.core.values import Candidate, CandidateSet
@@ -83,9 +83,7 @@ def picture_png(picture: Picture, *, dpi: int = 80) -> bytes:
         axes.set_axisbelow(True)
         picture.draw(axes, Palette())
         axes.set_title(picture.title, loc="left", fontsize=9)
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        return saved(figure, "png", metadata={"Software": None})
 
 
 def _looks(candidates: CandidateSet) -> dict[str, tuple[str, str]]:
