@@ -97,7 +97,7 @@ def greedy_weights(
         )
     if scores is None:
         scores = [metric.score(y, prediction) for prediction in predictions]
-    singles = [_falling(metric, score) for score in scores]
+    singles = [metric.error(score) for score in scores]
     best = int(np.argmin(singles))
     alone = [(best, 1.0)]
     if max_members == 1 or len(predictions) == 1:
@@ -111,13 +111,8 @@ def greedy_weights(
     return alone
 
 
-def _falling(metric: Metric, score: float) -> float:
-    """Return what is to be small; all metrics of which more is better end at 1."""
-    return score if metric.direction == "minimize" else 1.0 - score
-
-
 def _loss(metric: Metric, y: np.ndarray, prediction: np.ndarray) -> float:
-    return _falling(metric, metric.score(y, prediction))
+    return metric.error(metric.score(y, prediction))
 
 
 def _needed(

@@ -10,6 +10,7 @@ from automl_assets.core.errors import RequestError
 from automl_assets.core.families import DataShape, load_families
 from automl_assets.core.feature_sets import read_feature_set
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.search.budget import COST_SHARES
 from automl_assets.core.search.forecast import Scale, forecast
 from automl_assets.core.search.memory_plan import LEAST_SHARE, SHARE_OF_ROWS, spare_memory
 from automl_assets.core.search.plan import SearchPlan
@@ -20,7 +21,6 @@ from automl_assets.core.search.planning import (
     make_plan,
 )
 from automl_assets.core.search.proposing import (
-    COST_SHARES,
     MAX_GRID,
     MAX_PARENTS,
     PLAIN,

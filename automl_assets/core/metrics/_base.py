@@ -45,6 +45,10 @@ class Metric:
     counted: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
     bounds: tuple[float, float] | None = None
 
+    def error(self, score: float) -> float:
+        """Return what is to be small; all metrics of which more is better end at 1."""
+        return score if self.direction == "minimize" else 1.0 - score
+
     @property
     def range(self) -> tuple[float, float]:
         """Return the least and the greatest value that it can have."""

@@ -14,8 +14,9 @@ from automl_assets.core.search.forecast import (
     forecast,
     seconds_before_refit,
 )
-from automl_assets.core.search.plan import QUICK, Proposal, SearchPlan
+from automl_assets.core.search.plan import Proposal, SearchPlan
 from automl_assets.core.search.sampler import make_sampler
+from automl_assets.core.search.screening import affordable, better_spent
 from automl_assets.core.search.space import draw
 from automl_assets.core.search.standing import ranked
 from automl_assets.core.search.study import (
@@ -65,9 +66,10 @@ def claim_trial(
         trials = study.get_trials(deepcopy=False)
         if not _may_start(trials, plan, scale, left) or is_exhausted(trials, plan):
             return None
+        in_time = _left_for_trials(trials, plan, scale, left)
         only: str | None = None
         if n_draws >= DRAWS_OF_A_FAMILY and plan.sampler != "grid":
-            fitting = _affordable(trials, plan, scale, left)
+            fitting = affordable(trials, plan, scale, left=in_time)
             place = min(n_draws // DRAWS_OF_A_FAMILY, len(fitting)) - 1
             only = fitting[place] if fitting else None
         claim = _ask(study, plan, worker, trials, only)
@@ -76,15 +78,14 @@ def claim_trial(
             trials,
             plan,
             scale,
-            left=_left_for_trials(trials, plan, scale, left),
+            left=in_time,
             has_model=has_model(trials),
         )
         refusal = expected.refusal
-        may_refuse = plan.sampler != "grid" and n_draws < MAX_DRAWS - 1
-        if may_refuse and expected.is_cut_for_time:
-            # What others learn from all rows in that time is worth more.
-            whole = _affordable(trials, plan, scale, left, on_all_rows=True)
-            refusal = refusal or (expected.too_slow if whole else "")
+        if plan.sampler != "grid" and n_draws < MAX_DRAWS - 1:
+            refusal = refusal or better_spent(
+                claim.job, expected, trials, plan, scale, left=in_time
+            )
         if refusal:
             claim.trial.set_user_attr(JOB, claim.job.model_dump(mode="json"))
             # A point of a grid is a draw that somebody asked for.
@@ -160,41 +161,6 @@ def is_exhausted(trials: list[FrozenTrial], plan: SearchPlan) -> bool:
         return False
     tried = {job.family for trial in trials if (job := job_of(trial)) is not None}
     return tried >= set(plan.families)
-
-
-def _affordable(
-    trials: list[FrozenTrial],
-    plan: SearchPlan,
-    scale: Scale,
-    left: float,
-    *,
-    on_all_rows: bool = False,
-) -> list[str]:
-    """Return the families of which something that was tried fits into the time, best first.
-
-    Args:
-        on_all_rows: Whether it has to fit without leaving rows out.
-    """
-    in_time = _left_for_trials(trials, plan, scale, left)
-    families = load_families()
-    # A forecast reads all trials: one of each family, the fastest, is enough.
-    fastest: dict[str, tuple[float, Job]] = {}
-    for trial in ranked(trials, plan):
-        job = job_of(trial)
-        if job is None or job.origin == QUICK:
-            continue
-        seconds = families[job.family].expected_seconds(scale.fit, job.params)
-        if job.family not in fastest or seconds < fastest[job.family][0]:
-            fastest[job.family] = (seconds, job)
-    expected = {
-        family: forecast(job, trials, plan, scale, left=in_time, has_model=True)
-        for family, (_, job) in fastest.items()
-    }
-    return [
-        family
-        for family, item in expected.items()
-        if not item.refusal and (item.row_share >= 1 or not on_all_rows)
-    ]
 
 
 def _ask(

@@ -1,11 +1,12 @@
 """What a search tries before it asks a sampler."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, product, zip_longest
 
 from automl_assets.core.families import DataShape, load_families
 from automl_assets.core.request import TrainingRequest
+from automl_assets.core.search.budget import COST_SHARES
 from automl_assets.core.search.plan import QUICK, Proposal
 from automl_assets.core.search.portfolio import proposals
 from automl_assets.core.search.space import CompiledSpace, grid
@@ -19,10 +20,6 @@ QUICK_TREES = 100
 
 QUICK_SHARE = 0.02
 """Of the time, what plain LightGBM may be expected to take before a smaller fit comes first."""
-
-COST_SHARES = (0.05, 0.2)
-"""Of the time: what was learned on other data waits for what is of a cheaper class. On 150,000 rows
-and 240 s two slow entries took half of the time and lost; a third, of 8 s, was the best."""
 
 MAX_PARENTS = 5
 """Best candidates of an earlier search that are tried again."""
@@ -81,7 +78,8 @@ def make_proposals(
         for item in proposals(profile.task_type, shape, space.families, space.spaces, space.fixed)
     ]
     if seconds is not None:
-        learned.sort(key=lambda item: _cost_class(item, shape, seconds / n_fits))
+        own = {item.family: item for item in defaults if item.family not in PLAIN}
+        learned = _cheap_first(learned, own, shape, seconds / n_fits)
     narrower = [
         default(plain[0].family if plain else cheapest_first[0], features=name)
         for name in feature_sets[1:]
@@ -92,11 +90,35 @@ def make_proposals(
     return _different([*_quick(space, shape, first, seconds), *order])
 
 
-def _cost_class(proposal: Proposal, shape: DataShape, seconds: float) -> int:
-    """Return the place of what a fit is expected to take among `COST_SHARES` of the time for it."""
-    family = load_families()[proposal.family]
-    params = {**family.default_params(), **proposal.params}
-    return bisect_left(COST_SHARES, family.expected_seconds(shape, params) / seconds)
+def _cheap_first(
+    learned: Sequence[Proposal],
+    defaults: Mapping[str, Proposal],
+    shape: DataShape,
+    seconds: float,
+) -> list[Proposal]:
+    """Return proposals of a cheaper class first, else in their order.
+
+    A family's own defaults come before what is dear, if they take half as long: so it is known
+    whether the family is any good there.
+
+    Args:
+        defaults: By family.
+        seconds: What there is for one fit of each.
+    """
+    families = load_families()
+
+    def cost(item: Proposal) -> float:
+        family = families[item.family]
+        return family.expected_seconds(shape, {**family.default_params(), **item.params})
+
+    found = []
+    for item in sorted(learned, key=lambda item: bisect_left(COST_SHARES, cost(item) / seconds)):
+        default = defaults.get(item.family)
+        is_dear = cost(item) > COST_SHARES[0] * seconds
+        if is_dear and default is not None and cost(default) <= cost(item) / 2:
+            found.append(default)
+        found.append(item)
+    return found
 
 
 def _quick(
