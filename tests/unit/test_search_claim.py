@@ -612,6 +612,63 @@ def test_the_points_of_a_grid_may_see_fewer_rows() -> None:
     assert found.job.row_share < 1.0
 
 
+# --- time that is better spent --------------------------------------------------------------------
+
+
+def after_a_linear_one(
+    loss: float, *, share: float, origin: str = "default", **result: Any
+) -> tuple[optuna.Study, Claim]:
+    """Return what comes after plain trees with a log loss of 0.5 and a linear candidate.
+
+    Args:
+        loss: Of the linear one.
+        share: Of the time, what the next linear one is expected to take.
+    """
+    first = LINEAR.model_copy(update={"origin": origin, "params": {}})
+    plan = timed(proposals=(PLAIN, first, LINEAR), families=("lightgbm", "linear"))
+    study = opened(plan)
+    linear = load_families()["linear"]
+    trees = load_families()["lightgbm"]
+    slower = (
+        share * 100.0 / linear.expected_seconds(SCALE.fit, {**linear.default_params(), "C": 0.5})
+    )
+    begun = take(study, plan, left=90.0)
+    seconds = slower * trees.expected_seconds(SCALE.fit, {})
+    tell_result(study, begun.trial, make_result(0.5, fit_seconds=seconds, seconds=1.0))
+    begun = take(study, plan, left=1e6)
+    seconds = slower * linear.expected_seconds(SCALE.fit, linear.default_params())
+    told = {"fit_seconds": seconds, "seconds": 1.0} | result
+    tell_result(study, begun.trial, make_result(loss, **told))
+    return study, take(study, plan, left=1e6)
+
+
+def test_a_family_that_is_far_behind_is_given_no_dear_trial_any_more() -> None:
+    study, found = after_a_linear_one(0.75, share=0.1)
+
+    assert found.job.origin == "tpe"
+    assert study.trials[2].state == TrialState.FAIL
+    assert "1.50 times the error of the best" in study.trials[2].user_attrs["reason"]
+    assert study.trials[2].user_attrs["reason"].startswith("not begun: it would take about 10.0 s")
+
+
+@pytest.mark.parametrize(
+    ("loss", "share", "changes"),
+    [
+        (0.52, 0.1, {}),
+        (0.75, 0.04, {}),
+        (0.75, 0.1, {"truncated": True}),
+        (0.75, 0.1, {"origin": "first"}),
+    ],
+    ids=["close", "cheap", "cut short", "small on purpose"],
+)
+def test_a_family_has_its_trial_where_it_is_cheap_or_not_known_to_be_behind(
+    loss: float, share: float, changes: dict[str, Any]
+) -> None:
+    _, found = after_a_linear_one(loss, share=share, **changes)
+
+    assert (found.job.family, found.job.origin) == ("linear", "portfolio")
+
+
 def test_a_trial_with_too_few_rows_tells_nothing_and_is_not_begun() -> None:
     found = second_job(slow(0.05))
 

@@ -233,6 +233,26 @@ def test_with_little_time_what_is_cheap_comes_before_what_is_not(matrix, tmp_pat
     assert sorted(costs(plan)) == sorted(costs(unlimited)) != costs(unlimited)
 
 
+def test_a_family_is_tried_with_its_defaults_before_what_takes_twice_as_long(
+    matrix, tmp_path
+) -> None:
+    limit = 200.0
+    plan = planned(matrix, tmp_path, on=split(n_train=150_000), machine=seconds(limit))
+
+    seen: set[str] = set()
+    n_screened = 0
+    for item in plan.proposals:
+        family = load_families()[item.family]
+        cost = family.expected_seconds(plan.shape, {**family.default_params(), **item.params})
+        own = family.expected_seconds(plan.shape, family.default_params())
+        if item.origin == "portfolio" and cost > COST_SHARES[0] * limit and own <= cost / 2:
+            assert item.family in seen
+            n_screened += item.family not in PLAIN
+        if item.origin in ("default", "baseline"):
+            seen.add(item.family)
+    assert n_screened > 0
+
+
 def test_a_grid_proposes_each_point_of_each_family_once(matrix, tmp_path) -> None:
     plan = planned(
         matrix,
