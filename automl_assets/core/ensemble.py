@@ -44,6 +44,9 @@ MIN_WEIGHT = 0.03
 HAIR = 1e-4
 """Least improvement, as a share of the loss, for which anything is added."""
 
+MOST_SPARED_ROWS = 200_000
+"""Rows up to which it is asked who can be left out: an answer scores all of them ten times."""
+
 SEARCH_ROWS = 50_000
 """Rows that weights are searched on, drawn class by class; the result is checked on all."""
 
@@ -105,9 +108,10 @@ def greedy_weights(
     generator = np.random.default_rng(seed)
     losses = _remembered(_losses(predictions, y, metric, generator), len(predictions))
     for counts in (_averaged(losses, len(predictions), generator), _once(losses, len(predictions))):
-        weights, loss = _needed(_largest(counts, max_members), predictions, y, metric)
-        if loss < singles[best] * (1 - HAIR):
-            return weights
+        weights = _largest(counts, max_members)
+        most = singles[best] * (1 - HAIR)
+        if (loss := _loss_of(weights, predictions, y, metric)) < most:
+            return _needed(weights, predictions, y, metric, most=min(most, loss * (1 + HAIR)))
     return alone
 
 
@@ -120,24 +124,34 @@ def _needed(
     predictions: Sequence[np.ndarray],
     y: np.ndarray,
     metric: Metric,
-) -> tuple[list[tuple[int, float]], float]:
-    """Return the members without whom the loss would rise by a hair at least, and the loss."""
+    *,
+    most: float,
+) -> list[tuple[int, float]]:
+    """Return the members that are left once all were left out whom the loss allows to.
 
-    def loss_of(members: list[tuple[int, float]]) -> float:
-        mean = sum(weight * predictions[index].astype(np.float64) for index, weight in members)
-        return _loss(metric, y, np.asarray(mean))
-
-    held = loss_of(weights)
-    most = held * (1 + HAIR)
-    while len(weights) > 1:
+    Args:
+        most: Loss that the fewer members may have.
+    """
+    # Scoring many rows again and again takes seconds.
+    while len(weights) > 1 and len(y) <= MOST_SPARED_ROWS:
         fewer = [_scaled(weights[:place] + weights[place + 1 :]) for place in range(len(weights))]
-        losses = [loss_of(members) for members in fewer]
+        losses = [_loss_of(members, predictions, y, metric) for members in fewer]
         # The last of those that are missed as little has the smallest weight.
         place = len(losses) - 1 - int(np.argmin(losses[::-1]))
         if losses[place] > most:
             break
-        weights, held = fewer[place], losses[place]
-    return weights, held
+        weights = fewer[place]
+    return weights
+
+
+def _loss_of(
+    members: Sequence[tuple[int, float]],
+    predictions: Sequence[np.ndarray],
+    y: np.ndarray,
+    metric: Metric,
+) -> float:
+    mean = sum(weight * predictions[index].astype(np.float64) for index, weight in members)
+    return _loss(metric, y, np.asarray(mean))
 
 
 def _scaled(weights: list[tuple[int, float]]) -> list[tuple[int, float]]:

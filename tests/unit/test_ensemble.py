@@ -107,14 +107,28 @@ def test_members_without_whom_the_loss_is_as_small_are_left_out() -> None:
     predictions, y = library("regression", n_rows=2000)
     best = [(0, 0.4), (1, 0.4)]
     same = predictions[1] + 1e-9
+    three = [*predictions[:2], same]
 
-    members, loss = ensemble._needed([*best, (2, 0.2)], [*predictions[:2], same], y, metric)
+    def needed(members: list[tuple[int, float]], rise: float) -> list[int]:
+        held = metric.score(y, mean(three, members))
+        found = ensemble._needed(members, three, y, metric, most=held + rise)
+        assert sum(weight for _, weight in found) == pytest.approx(1.0)
+        return [index for index, _ in found]
 
-    assert [index for index, _ in members] == [0, 1]
-    assert sum(weight for _, weight in members) == pytest.approx(1.0)
-    assert loss == metric.score(y, mean(predictions, members))
+    assert needed([*best, (2, 0.2)], 1e-3) == [0, 1]
     # Nobody can be spared where each brings something of its own.
-    assert ensemble._needed(members, predictions, y, metric)[0] == members
+    assert needed([(0, 0.5), (1, 0.5)], 1e-3) == [0, 1]
+    assert needed([(0, 0.5), (1, 0.5)], 10.0) == [0]
+
+
+def test_of_very_many_rows_nobody_is_asked_who_can_be_left_out(monkeypatch) -> None:
+    predictions, y = library("regression", n_rows=500)
+    members = [(0, 0.5), (1, 0.5)]
+    monkeypatch.setattr(ensemble, "MOST_SPARED_ROWS", 499)
+
+    metric = load_metrics()["rmse"]
+
+    assert ensemble._needed(members, predictions, y, metric, most=10.0) == members
 
 
 def test_a_candidate_that_is_always_right_stays_alone() -> None:

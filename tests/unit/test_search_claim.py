@@ -439,10 +439,10 @@ def test_each_point_of_a_grid_that_cannot_end_in_time_has_its_reason() -> None:
 
     assert claim(study, plan, left=1e6) is None
 
-    refused = ledger(study)[1 : 1 + MAX_DRAWS]
-    assert len(refused) == len(plan.proposals) - 1 == MAX_DRAWS
+    refused = ledger(study)[1:]
+    assert len(refused) == len(plan.proposals) - 1 == 8
     assert all(entry["reason"].startswith("not begun: it would take") for entry in refused)
-    assert len({str(entry["job"]["params"]) for entry in refused}) == MAX_DRAWS
+    assert len({str(entry["job"]["params"]) for entry in refused}) == 8
     assert search_status(study, plan, 50.0).n_finished == len(plan.proposals)
 
 
@@ -567,65 +567,108 @@ def test_fewer_rows_are_seen_where_all_of_them_cannot_be_afforded() -> None:
     assert SMALLEST_ROW_SHARE < found.job.row_share < 0.6
 
 
-SLOW_TREES = Proposal(family="lightgbm", params={"num_leaves": 31}, origin="portfolio")
+SLOW = Proposal(family="catboost", params={"depth": 8}, origin="portfolio")
+WITH_SLOW = SPACES | {"catboost": {"learning_rate": Real(low=0.03, high=0.2, log=True)}}
 
 
-def slow_trees(first: Proposal = LINEAR, **changes: Any) -> tuple[optuna.Study, Claim]:
-    """Return what comes after a first one, which can be fitted on all rows where trees cannot."""
-    families = load_families()
-    costs = {
-        item.family: families[item.family].expected_seconds(
-            SCALE.fit, {**families[item.family].default_params(), **item.params}
+def after_what_is_quick(
+    quick: Proposal, slow: Proposal = SLOW, **changes: Any
+) -> tuple[optuna.Study, Claim]:
+    """Return what comes after a quick one, which can be fitted on all rows where a slow one cannot.
+
+    The slow one takes 1.5 times as long as a trial may, the quick one less than half as long.
+    """
+    costs = [
+        load_families()[item.family].expected_seconds(
+            SCALE.fit, {**load_families()[item.family].default_params(), **item.params}
         )
-        for item in (SLOW_TREES, LINEAR)
-    }
-    plan = timed(proposals=(first, SLOW_TREES), families=("lightgbm", "linear"), **changes)
+        for item in (quick, slow)
+    ]
+    families = (quick.family, slow.family)
+    plan = timed(proposals=(quick, slow), families=families, spaces=WITH_SLOW, **changes)
     study = opened(plan)
     begun = take(study, plan, left=90.0)
-    # So slow is the machine that all rows take trees twice as long as there is.
-    slower = 2 * MAX_TRIAL_SHARE * 100.0 / costs["lightgbm"]
-    assert slower * costs["linear"] < MAX_TRIAL_SHARE * 100.0 / 2
-    result = make_result(fit_seconds=slower * costs["linear"], seconds=1.0)
-    tell_result(study, begun.trial, result)
+    slower = 1.5 * MAX_TRIAL_SHARE * 100.0 / costs[1]
+    assert slower * costs[0] < MAX_TRIAL_SHARE * 100.0 / 2
+    tell_result(study, begun.trial, make_result(fit_seconds=slower * costs[0], seconds=1.0))
     return study, take(study, plan, left=1e6)
 
 
-def test_rows_are_left_out_only_where_nothing_else_can_be_fitted_on_all() -> None:
-    study, found = slow_trees()
+def test_rows_are_left_out_only_where_plain_boosting_cannot_be_fitted_on_all() -> None:
+    study, found = after_what_is_quick(PLAIN)
 
-    assert (found.job.family, found.job.row_share) == ("linear", 1.0)
+    assert (found.job.origin, found.job.row_share) == ("tpe", 1.0)
     assert study.trials[1].state == TrialState.FAIL
     assert "not begun: it would take about" in study.trials[1].user_attrs["reason"]
 
 
-def test_a_small_fit_for_a_model_early_is_no_sign_that_all_rows_can_be_afforded() -> None:
-    _, found = slow_trees(LINEAR.model_copy(update={"origin": "first"}))
+@pytest.mark.parametrize(
+    "quick",
+    [LINEAR, PLAIN.model_copy(update={"origin": "first", "params": {"n_estimators": 100}})],
+    ids=["a linear model", "a small fit for a model early"],
+)
+def test_that_something_quick_fits_on_all_rows_rules_nothing_out(quick: Proposal) -> None:
+    _, found = after_what_is_quick(quick)
 
-    assert found.job.family == "lightgbm"
+    assert found.job.family == "catboost"
     assert found.job.row_share < 1.0
 
 
-def test_the_points_of_a_grid_may_see_fewer_rows() -> None:
-    _, found = slow_trees(sampler="grid")
+def test_the_points_of_a_grid_and_earlier_candidates_may_see_fewer_rows() -> None:
+    _, point = after_what_is_quick(PLAIN, sampler="grid")
+    _, again = after_what_is_quick(PLAIN, SLOW.model_copy(update={"origin": "parent"}))
 
-    assert found.job.family == "lightgbm"
-    assert found.job.row_share < 1.0
+    for found in (point, again):
+        assert found.job.family == "catboost"
+        assert found.job.row_share < 1.0
+
+
+def test_what_takes_as_long_as_the_plain_default_did_is_judged_like_any_other() -> None:
+    """A plain default may take longer than a trial, and is not fitted again."""
+    twin = Proposal(family="lightgbm", params={"max_bin": 254}, origin="portfolio")
+    plan = timed(proposals=(PLAIN, twin), families=("lightgbm",))
+    study = opened(plan)
+    begun = take(study, plan, left=90.0)
+    # Of 100 s: less than a default may take, more than another may with its reserve.
+    tell_result(study, begun.trial, make_result(fit_seconds=26.0, seconds=27.0))
+
+    found = take(study, plan, left=1e6)
+
+    assert found.job.origin == "portfolio"
+    assert 0.5 < found.job.row_share < 1.0
+
+
+def test_trials_that_were_not_begun_leave_the_asked_number_as_it_is() -> None:
+    study, found = after_what_is_quick(PLAIN, n_trials=2)
+
+    assert study.trials[1].state == TrialState.FAIL
+    assert found.job.origin == "tpe"
+    plan = timed(spaces=WITH_SLOW, families=("lightgbm", "catboost"), n_trials=2)
+    assert claim(study, plan, left=1e6) is None
 
 
 # --- time that is better spent --------------------------------------------------------------------
 
 
 def after_a_linear_one(
-    loss: float, *, share: float, origin: str = "default", **result: Any
+    loss: float,
+    *,
+    share: float,
+    origin: str = "default",
+    again: str = "portfolio",
+    **result: Any,
 ) -> tuple[optuna.Study, Claim]:
     """Return what comes after plain trees with a log loss of 0.5 and a linear candidate.
 
     Args:
         loss: Of the linear one.
         share: Of the time, what the next linear one is expected to take.
+        origin: Of the first linear one.
+        again: Of the next.
     """
     first = LINEAR.model_copy(update={"origin": origin, "params": {}})
-    plan = timed(proposals=(PLAIN, first, LINEAR), families=("lightgbm", "linear"))
+    next_one = LINEAR.model_copy(update={"origin": again})
+    plan = timed(proposals=(PLAIN, first, next_one), families=("lightgbm", "linear"))
     study = opened(plan)
     linear = load_families()["linear"]
     trees = load_families()["lightgbm"]
@@ -654,19 +697,34 @@ def test_a_family_that_is_far_behind_is_given_no_dear_trial_any_more() -> None:
 @pytest.mark.parametrize(
     ("loss", "share", "changes"),
     [
-        (0.52, 0.1, {}),
+        (0.53, 0.1, {}),
         (0.75, 0.04, {}),
         (0.75, 0.1, {"truncated": True}),
         (0.75, 0.1, {"origin": "first"}),
+        (0.75, 0.1, {"again": "parent"}),
     ],
-    ids=["close", "cheap", "cut short", "small on purpose"],
+    ids=["close", "cheap", "cut short", "small on purpose", "of an earlier search"],
 )
 def test_a_family_has_its_trial_where_it_is_cheap_or_not_known_to_be_behind(
     loss: float, share: float, changes: dict[str, Any]
 ) -> None:
     _, found = after_a_linear_one(loss, share=share, **changes)
 
-    assert (found.job.family, found.job.origin) == ("linear", "portfolio")
+    assert found.job.family == "linear"
+    assert found.job.origin == changes.get("again", "portfolio")
+
+
+def test_a_family_is_not_behind_what_it_found_itself_with_less_time() -> None:
+    twin = Proposal(family="lightgbm", params={"max_bin": 254}, origin="portfolio")
+    other = twin.model_copy(update={"params": {"max_bin": 253}})
+    plan = timed(proposals=(PLAIN, twin, other), families=("lightgbm",))
+    study = opened(plan)
+    cut = make_result(0.4, fit_seconds=10.0, seconds=11.0, truncated=True)
+    tell_result(study, take(study, plan, left=90.0).trial, cut)
+    worse = make_result(0.6, fit_seconds=10.0, seconds=11.0)
+    tell_result(study, take(study, plan, left=1e6).trial, worse)
+
+    assert take(study, plan, left=1e6).job.params["max_bin"] == 253
 
 
 def test_a_trial_with_too_few_rows_tells_nothing_and_is_not_begun() -> None:

@@ -46,6 +46,8 @@ _PATIENCE = 50
 _MANY_ROWS = 5_000_000
 _MOST_LEAVES, _ROWS_OF_MANY_LEAVES = 2048, 60
 """With many rows trees of up to so many leaves are searched, that hold so many rows on average."""
+_BYTES_PER_HISTOGRAM, _BYTES_OF_MANY_LEAVES = 256 * 24, 512_000_000
+"""Of one feature in one leaf, and of all: 300 features have no trees of more than 277 leaves."""
 MAX_NATIVE_CODES = 256
 """Codes up to which a column is split by sets of its levels; above, by their order of frequency.
 
@@ -166,7 +168,9 @@ class LightGBM(ModelFamily):
         # Leaves that would hold fewer than four rows on average are not worth a trial; more than
         # 256 are only where each would hold many rows.
         most_leaves = min(256, max(16, shape.n_rows // 4))
-        most_leaves = max(most_leaves, min(_MOST_LEAVES, shape.n_rows // _ROWS_OF_MANY_LEAVES))
+        held = _BYTES_OF_MANY_LEAVES // (_BYTES_PER_HISTOGRAM * max(1, shape.n_features))
+        many = min(_MOST_LEAVES, shape.n_rows // _ROWS_OF_MANY_LEAVES, held)
+        most_leaves = max(most_leaves, many)
         space: dict[str, Dimension] = {
             "learning_rate": Real(low=0.02, high=0.2, log=True),
             "num_leaves": Integer(low=8, high=most_leaves, log=True),
@@ -222,7 +226,7 @@ class LightGBM(ModelFamily):
         leaves = int(params.get("num_leaves") or 31)
         cell = 1 if int(params.get("max_bin") or 255) <= 255 else 2
         per_row = 2.25 * cell * shape.n_features + 24 * shape.n_outputs + 26
-        return int(shape.n_rows * per_row) + leaves * shape.n_features * 256 * 24
+        return int(shape.n_rows * per_row) + leaves * shape.n_features * _BYTES_PER_HISTOGRAM
 
     def fit(
         self, train: Encoded, validation: Encoded | None, params: Params, options: FitOptions

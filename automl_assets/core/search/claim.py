@@ -24,8 +24,8 @@ from automl_assets.core.search.study import (
     JOB,
     PROPOSAL,
     WORKER,
-    is_settled,
     job_of,
+    n_taken,
     n_waiting,
     result_of,
     skip_trial,
@@ -34,7 +34,8 @@ from automl_assets.core.search.study import (
 )
 from automl_assets.core.search.trial import Job
 
-MAX_DRAWS, DRAWS_OF_A_FAMILY = 8, 2
+FREE_DRAWS, DRAWS_OF_A_FAMILY = 2, 4
+MAX_DRAWS = FREE_DRAWS + 3 * DRAWS_OF_A_FAMILY
 """How often a sampler is asked for something that fits into the time that is left, freely first and
 then for one family after the other: a draw takes time as well, and other workers wait for it."""
 
@@ -68,9 +69,9 @@ def claim_trial(
             return None
         in_time = _left_for_trials(trials, plan, scale, left)
         only: str | None = None
-        if n_draws >= DRAWS_OF_A_FAMILY and plan.sampler != "grid":
+        if n_draws >= FREE_DRAWS and plan.sampler != "grid":
             fitting = affordable(trials, plan, scale, left=in_time)
-            place = min(n_draws // DRAWS_OF_A_FAMILY, len(fitting)) - 1
+            place = min((n_draws - FREE_DRAWS) // DRAWS_OF_A_FAMILY, len(fitting) - 1)
             only = fitting[place] if fitting else None
         claim = _ask(study, plan, worker, trials, only)
         expected = forecast(
@@ -122,8 +123,7 @@ def is_queue_open(study: optuna.Study, plan: SearchPlan, scale: Scale, *, left: 
 
 def _may_start(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale, left: float) -> bool:
     """Tell whether there is room and time for one more trial, whichever it is."""
-    n_taken = sum(is_settled(trial) or trial.state == TrialState.RUNNING for trial in trials)
-    if plan.n_trials is not None and n_taken >= plan.n_trials:
+    if plan.n_trials is not None and n_taken(trials) >= plan.n_trials:
         return False
     if not (has_model(trials) or _has_tried(trials)):
         return True

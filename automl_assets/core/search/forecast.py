@@ -187,7 +187,8 @@ class Forecast:
     @property
     def too_slow(self) -> str:
         """What is said of one that takes longer than there is time."""
-        return f"{NOT_BEGUN}: it would take about {self.needed:.1f} s of {self.cap:.1f} s"
+        reserve = " and a reserve" if self.needed <= self.cap else ""
+        return f"{NOT_BEGUN}: it would take about {self.needed:.1f} s{reserve} of {self.cap:.1f} s"
 
 
 def forecast(

@@ -30,6 +30,7 @@ from automl_assets.core.search.study import (
     final_is_made,
     is_not_begun,
     is_settled,
+    n_taken,
     usage_of,
 )
 from automl_assets.core.search.trial import PACKAGE
@@ -258,7 +259,7 @@ def _stopped_by(
     study: optuna.Study, plan: SearchPlan, *, seconds: float
 ) -> Literal["n_trials", "time_limit", "exhausted"]:
     trials = study.get_trials(deepcopy=False)
-    if sum(map(is_settled, trials)) >= (plan.n_trials or math.inf):
+    if n_taken(trials) >= (plan.n_trials or math.inf):
         return "n_trials"
     limit = plan.time_limit_seconds
     if limit is None:

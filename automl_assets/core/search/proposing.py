@@ -21,6 +21,9 @@ QUICK_TREES = 100
 QUICK_SHARE = 0.02
 """Of the time, what plain LightGBM may be expected to take before a smaller fit comes first."""
 
+PARENT = "parent"
+"""Origin of what was among the best of an earlier search: it is tried as long as it fits."""
+
 MAX_PARENTS = 5
 """Best candidates of an earlier search that are tried again."""
 
@@ -68,7 +71,7 @@ def make_proposals(
         Proposal(
             family=item.family,
             params=space.admitted(item.family, item.params),
-            origin="parent",
+            origin=PARENT,
             features=first,
         )
         for item in [item for item in parents if item.family in space.families][:MAX_PARENTS]

@@ -277,8 +277,15 @@ def n_waiting(trials: Collection[FrozenTrial], plan: SearchPlan) -> int:
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
     if plan.n_trials is None:
         return waiting
-    n_taken = sum(is_settled(trial) or trial.state == TrialState.RUNNING for trial in trials)
-    return min(waiting, max(0, plan.n_trials - n_taken))
+    return min(waiting, max(0, plan.n_trials - n_taken(trials)))
+
+
+def n_taken(trials: Collection[FrozenTrial]) -> int:
+    """Return how many trials the asked number has been used for: those that were begun."""
+    return sum(
+        trial.state == TrialState.RUNNING or (is_settled(trial) and not is_not_begun(trial))
+        for trial in trials
+    )
 
 
 def others_run(study: optuna.Study, worker: str) -> bool:
