@@ -876,13 +876,16 @@ def test_a_fit_on_the_threads_of_all_workers_is_expected_to_be_faster() -> None:
     study = after_one(timed(), fit_seconds=3.0)
     trials = study.get_trials()
 
-    def refit(**changes: Any) -> float:
-        return final_seconds(trials, timed(**changes), SCALE) - FINAL_SECONDS
+    def refit(n_rows: int = 200_000, **changes: Any) -> float:
+        plan = timed(shape=shape_of(n_rows), **changes)
+        return final_seconds(trials, plan, SCALE) - FINAL_SECONDS
 
     alone = refit(n_workers=1)
     assert refit(n_workers=1, n_threads=4) == alone
     assert refit(n_workers=4) == pytest.approx(alone * (1 - 0.6 * 3 / 4))
     assert alone / 4 < refit(n_workers=4, n_threads=2) < alone
+    # Of few rows a fit gets no more threads than pay.
+    assert refit(5_000, n_workers=4) == alone
 
 
 def test_a_second_worker_does_not_hurry_while_the_first_model_is_made() -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from automl_assets.core.composite import CompositeModel
 from automl_assets.core.errors import SnapshotError
-from automl_assets.core.families import Encoded, FitOptions, FittedModel, Params, load_families
+from automl_assets.core.families import (
+    DataShape,
+    Encoded,
+    FitOptions,
+    FittedModel,
+    Params,
+    load_families,
+)
 from automl_assets.core.feature_sets import FeatureSet, FeatureTransform, write_feature_sets
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.predictor import load_predictor
@@ -468,3 +475,13 @@ def test_blocks_of_rows_are_predicted_as_all_rows_are(
     monkeypatch.setattr(trial, "PREDICTED_AT_ONCE", 7)
 
     np.testing.assert_array_equal(recipe.predict(model, data.validation.X), whole)
+
+
+@pytest.mark.parametrize(("n_rows", "n_threads"), [(100, 1), (40_000, 2), (10_000_000, 8)])
+def test_a_fit_gets_no_more_threads_than_its_rows_are_worth(n_rows: int, n_threads: int) -> None:
+    plan = make_plan(shape=DataShape(n_rows=n_rows, n_levels=(0, 0, 9), n_classes=2))
+    recipe = make_recipe(plan, "lightgbm", {}, "all")
+
+    options = make_options(plan, recipe, seed=0, n_threads=8, should_stop=lambda: False)
+
+    assert options.n_threads == n_threads

@@ -170,5 +170,8 @@ def faster_alone(family: str, plan: SearchPlan) -> float:
     found = load_families()[family]
     if plan.clock == "cpu" or (plan.use_gpu and found.gpu):
         return 1.0
-    share = found.share_of_seconds
-    return share(plan.n_threads * plan.n_workers) / share(plan.n_threads)
+    alone, beside = (
+        found.share_of_seconds(plan.useful_threads(n_threads))
+        for n_threads in (plan.n_threads * plan.n_workers, plan.n_threads)
+    )
+    return alone / beside

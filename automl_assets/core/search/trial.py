@@ -180,7 +180,7 @@ def make_options(
         task_type=plan.task_type,
         n_classes=plan.n_classes,
         seed=seed,
-        n_threads=n_threads,
+        n_threads=plan.useful_threads(n_threads),
         should_stop=should_stop,
         structure=structure,
         n_iterations=n_iterations,
