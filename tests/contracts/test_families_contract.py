@@ -5,7 +5,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from automl_assets.core.families import (
     load_families,
 )
 from automl_assets.core.families._base import CURVE_POINTS
+from automl_assets.core.metrics import load_metrics
 
 FAMILIES = sorted(load_families())
 CASES = [
@@ -335,6 +336,35 @@ def test_a_fit_that_is_asked_to_stop_ends_and_gives_a_model(name: str, task: str
     assert time.process_time() - start < 3.0
     assert np.isfinite(model.predict(held_out.X)).all()
     assert (model.n_iterations or 0) <= 3
+
+
+WATCHED = ("catboost", "hist_gradient_boosting", "lightgbm", "mlp", "xgboost")
+
+
+@pytest.mark.parametrize(("name", "task"), [case for case in CASES if case[0] in WATCHED])
+def test_a_fit_tells_its_losses_and_ends_where_they_are_hopeless(name: str, task: str) -> None:
+    family, train, held_out = load_families()[name], table(task), table(task, seed=1)
+    told: list[list[float]] = []
+    most: set[int] = set()
+
+    def is_hopeless(losses: Sequence[float], n_most: int) -> bool:
+        told.append(list(losses))
+        most.add(n_most)
+        return len(losses) == 5
+
+    model = family.fit(
+        train, held_out, family.default_params(), options(task, is_hopeless=is_hopeless)
+    )
+
+    assert [len(losses) for losses in told] == [1, 2, 3, 4, 5]
+    assert len(most) == 1
+    assert min(most) >= 100
+    assert [losses[:-1] for losses in told[1:]] == told[:-1]
+    assert (model.n_iterations or 0) <= 5
+    # Losses of different families are compared: each is that of the model, on the same scale.
+    metric = load_metrics()["rmse" if task == "regression" else "log_loss"]
+    own = metric.score(held_out.y, model.predict(held_out.X))
+    assert own == pytest.approx(min(told[-1]), rel=1e-4)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

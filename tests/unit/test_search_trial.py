@@ -1,6 +1,7 @@
 """One trial: what it fits, what it is scored on, and what it leaves behind."""
 
 import errno
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search import trial
 from automl_assets.core.search.measuring import Timers
 from automl_assets.core.search.plan import SearchPlan
+from automl_assets.core.search.replay import replay_trial
 from automl_assets.core.search.selection import load_selection, prior_prediction
 from automl_assets.core.search.trial import (
     CLEARLY_WORSE,
@@ -395,6 +397,86 @@ def test_a_trial_is_given_up_only_where_its_rows_say_so_too(
     assert not run(plan, job_of(rival=rival, rival_number=8)).pruned
     assert run(plan, job_of(rival=rival, rival_number=9)).pruned
     assert run(plan, job_of(rival=rival, rival_number=10)).pruned
+
+
+def watched_trial(
+    plan: SearchPlan, monkeypatch: pytest.MonkeyPatch, rival: np.ndarray
+) -> tuple[TrialResult, FitOptions]:
+    folder = Path(plan.artifacts) / "9"
+    folder.mkdir(parents=True)
+    np.save(folder / PREDICTIONS, rival.astype(np.float32))
+    spy = Spy(monkeypatch)
+    slow = {"learning_rate": 0.002, "num_leaves": 4}
+    job = job_of(rival=(0.5,), rival_number=9, params=slow)
+    result = run(plan, job)
+    return result, spy.fits[0][2]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_fit_that_stays_far_from_the_best_is_ended(
+    matrices, tmp_path: Path, monkeypatch, task: str
+) -> None:
+    plan = plan_of(matrices(task), tmp_path, n_fits=1, **TASKS[task])
+    data, _ = load_selection(plan)
+    y = data.validation.y
+    classes = plan.n_classes
+    right = 0.98 * np.eye(classes)[y.astype(int)] + 0.02 / classes if classes else y + 0.01
+
+    result, options = watched_trial(plan, monkeypatch, right)
+
+    assert result.pruned
+    assert not result.truncated
+    assert result.projected_loss is not None
+    assert result.needed_loss is not None
+    assert result.projected_loss > result.needed_loss
+    assert 0 < result.n_iterations[0] < 3000
+    assert result.package_sha256 == ""
+    assert result.curve
+    assert not (Path(plan.artifacts) / "3" / PACKAGE).exists()
+    # Run again from the ledger, it comes to the same model.
+    job = job_of(params={"learning_rate": 0.002, "num_leaves": 4})
+    entry = {"job": job.model_dump(mode="json"), "result": result.model_dump(mode="json")}
+    assert replay_trial(plan, entry).score == result.score
+    assert not options.is_hopeless([0.5] * 8, 8)
+
+
+def test_a_fit_that_comes_near_the_best_is_not_ended(matrices, tmp_path: Path, monkeypatch) -> None:
+    plan = plan_of(matrices("binary"), tmp_path, n_fits=1)
+    run(plan, job_of(number=8))
+
+    result, _ = watched_trial(plan, monkeypatch, predictions(plan, job_of(number=8)))
+
+    assert not result.pruned
+    assert (result.projected_loss, result.needed_loss) == (None, None)
+
+
+def test_a_fit_that_only_a_few_rows_keep_far_from_the_best_is_no_worse_than_cut_short(
+    matrices, tmp_path: Path, monkeypatch
+) -> None:
+    plan = plan_of(matrices("regression"), tmp_path, n_fits=1, **TASKS["regression"])
+    data, _ = load_selection(plan)
+    monkeypatch.setattr("automl_assets.core.search.trial.CLEARLY_WORSE", math.inf)
+
+    result, _ = watched_trial(plan, monkeypatch, data.validation.y)
+
+    assert not result.pruned
+    assert result.projected_loss is not None
+    assert (Path(plan.artifacts) / "3" / PACKAGE).exists()
+
+
+def test_of_several_fits_none_is_watched_nor_one_without_a_rival(
+    matrices, tmp_path: Path, monkeypatch
+) -> None:
+    spy = Spy(monkeypatch)
+    run(plan_of(matrices("binary"), tmp_path, n_fits=1), job_of())
+    run(plan_of(matrices("binary"), tmp_path, n_fits=1), job_of(rival=(0.1,), rival_number=77))
+    alone = spy.fits[0][2].is_hopeless
+    assert all(not fit[2].is_hopeless([9.0] * 800, 800) for fit in spy.fits)
+    plan = plan_of(matrices("binary"), tmp_path / "folds", n_fits=4)
+    run(plan, job_of(number=9))
+    run(plan, job_of(rival=(0.1,) * 4, rival_number=9))
+    assert all(not fit[2].is_hopeless([9.0] * 800, 800) for fit in spy.fits)
+    assert not alone([], 0)
 
 
 def test_one_row_of_many_makes_nothing_clearly_worse() -> None:

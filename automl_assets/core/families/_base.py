@@ -1,7 +1,7 @@
 """What a model family is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -139,6 +139,9 @@ class FitOptions:
         n_threads: Threads the fit may use.
         should_stop: Asked between iterations; True ends the fit with the model
             so far. Families without iterations ignore it, and may be killed.
+        is_hopeless: Asked between iterations with the validation loss after each so far (log
+            loss, or root mean squared error) and the most iterations there may be; True ends
+            the fit as well.
         structure: What the model's shape must obey.
         n_iterations: Exactly so many iterations, without early stopping: to fit
             again what an earlier fit found. Families without iterations ignore it.
@@ -150,9 +153,16 @@ class FitOptions:
     seed: int
     n_threads: int = 1
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    is_hopeless: Callable[[Sequence[float], int], bool] = field(
+        default=lambda losses, n_most: False
+    )
     structure: Structure = Structure()
     n_iterations: int | None = None
     use_gpu: bool = False
+
+    def ends(self, losses: Sequence[float], n_most: int) -> bool:
+        """Tell whether a fit with these validation losses, if there are any, is to end now."""
+        return self.should_stop() or (bool(losses) and self.is_hopeless(losses, n_most))
 
 
 @dataclass(frozen=True, kw_only=True)

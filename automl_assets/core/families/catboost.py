@@ -217,7 +217,8 @@ class CatBoost(ModelFamily):
             def after_iteration(self, info: Any) -> bool:
                 if stops_early:
                     losses.append(info.metrics["validation"][_LOSSES[options.task_type]][-1])
-                return info.iteration != options.n_iterations and not options.should_stop()
+                ends = options.ends(losses, settings["iterations"])
+                return info.iteration != options.n_iterations and not ends
 
         pools = [
             Pool(_frame(part.X, categorical), part.y, cat_features=categorical or None)

@@ -1,7 +1,7 @@
 """scikit-learn's histogram boosting."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -180,12 +180,11 @@ class HistGradientBoosting(SkopsFamily):
             estimator.fit(train.X, train.y, **held_out)
         del estimator._check_early_stopping_loss
         # The first score is that of no trees.
-        losses = -np.asarray(estimator.validation_score_[1:], np.float64)
-        if len(losses):
-            del estimator._predictors[int(losses.argmin()) + 1 :]
-        losses = np.sqrt(2.0 * losses) if is_regression else losses
+        scores = np.asarray(estimator.validation_score_[1:], np.float64)
+        if len(scores):
+            del estimator._predictors[int(scores.argmax()) + 1 :]
         state = {"estimator": estimator, "order": order, "n_iterations": estimator.n_iter_}
-        return state, thinned_curve(losses.tolist())
+        return state, thinned_curve(_losses(scores, options))
 
     def fewest_trees(self, shape: DataShape) -> int:
         """One for each class."""
@@ -270,7 +269,7 @@ def _n_iterations(train: Encoded, validation: Encoded | None, options: FitOption
 
 
 def _ask_each_round(estimator: Any, options: FitOptions, *, watches: bool) -> None:
-    """Have `should_stop` asked after each round.
+    """Have the caller asked after each round.
 
     scikit-learn has no callback: its own check of the loss, which it makes after each
     round, is the one place to ask without binning the rows again.
@@ -278,10 +277,21 @@ def _ask_each_round(estimator: Any, options: FitOptions, *, watches: bool) -> No
     own_check = estimator._check_early_stopping_loss
 
     def check(**scores: Any) -> bool:
-        stops = own_check(**scores) if watches else False
-        return stops or options.should_stop()
+        if not watches:
+            return options.should_stop()
+        stops = own_check(**scores)
+        losses = _losses(estimator.validation_score_[1:], options)
+        return stops or options.ends(losses, estimator.max_iter)
 
     estimator._check_early_stopping_loss = check
+
+
+def _losses(scores: "Sequence[float] | np.ndarray", options: FitOptions) -> list[float]:
+    """Return log losses, or root mean squared errors: for values a score is half a square."""
+    import numpy as np
+
+    losses = -np.asarray(scores, np.float64)
+    return (np.sqrt(2.0 * losses) if options.task_type == "regression" else losses).tolist()
 
 
 FAMILY = HistGradientBoosting()

@@ -238,6 +238,7 @@ class LightGBM(ModelFamily):
         categorical = [i for i in train.categorical if train.n_levels[i] <= MAX_NATIVE_CODES]
         settings = _settings(train, params, options)
         data = lgb.Dataset(train.X, train.y, categorical_feature=categorical, params=settings)
+        n_most = most_rounds(params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS)
         losses: list[float] = []
         n_trees: list[int] = []
 
@@ -246,7 +247,7 @@ class LightGBM(ModelFamily):
                 n_trees.append(env.model.num_trees() // env.model.num_model_per_iteration())
             scores = env.evaluation_result_list or []
             losses.extend(score[2] for score in scores)
-            if options.should_stop():
+            if options.ends(losses, n_most):
                 raise lgb.callback.EarlyStopException(env.iteration, scores)
 
         callbacks: list[Any] = [watch]
@@ -257,9 +258,7 @@ class LightGBM(ModelFamily):
         booster = lgb.train(
             settings,
             data,
-            num_boost_round=most_rounds(
-                params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS
-            ),
+            num_boost_round=n_most,
             valid_sets=held_out,
             callbacks=callbacks,
         )

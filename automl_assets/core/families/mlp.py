@@ -200,7 +200,7 @@ def _train(
             losses.append(mean_loss(validation.y, _linked(outputs, centre, scale), classes))
         if not losses or losses[-1] <= min(losses):
             best, layers = epoch, _layers(estimator)
-        if options.should_stop() or epoch - best >= PATIENCE:
+        if options.ends(losses, n_epochs) or epoch - best >= PATIENCE:
             break
     return {"layers": layers, "centre": centre, "scale": scale, "n_iterations": best}, losses
 

@@ -205,18 +205,17 @@ class XGBoost(ModelFamily):
             held_out = xgb.QuantileDMatrix(validation.X, validation.y, ref=data, **shared)
             evals = [(held_out, "validation")]
         history: dict[str, Any] = {}
+        n_most = most_rounds(params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS)
         booster = xgb.train(
             settings,
             data,
-            num_boost_round=most_rounds(
-                params, options, _MAX_ROUNDS if stops_early else _PLAIN_ROUNDS
-            ),
+            num_boost_round=n_most,
             evals=evals,
             evals_result=history,
             verbose_eval=False,
-            callbacks=_callbacks(options, stops_early),
+            callbacks=_callbacks(options, n_most, stops_early=stops_early),
         )
-        losses = history.get("validation", {}).get(_LOSSES[options.task_type], [])
+        losses = _losses(history, options)
         if losses:
             booster = booster[: best_round(losses)]
         return XGBoostModel(booster, options.task_type, options.n_threads, losses)
@@ -235,13 +234,17 @@ _SECONDS_PER_SCAN = 7e-7
 _ROW_CELLS = 6
 
 
-def _callbacks(options: FitOptions, stops_early: bool) -> list[Any]:
+def _losses(history: Any, options: FitOptions) -> list[float]:
+    return history.get("validation", {}).get(_LOSSES[options.task_type], [])
+
+
+def _callbacks(options: FitOptions, n_most: int, *, stops_early: bool) -> list[Any]:
     """Return what ends a fit: the caller's wish, and the patience."""
     from xgboost.callback import EarlyStopping, TrainingCallback
 
     class _Stop(TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            return options.should_stop()
+            return options.ends(_losses(evals_log, options), n_most)
 
     return [_Stop(), EarlyStopping(rounds=_PATIENCE)] if stops_early else [_Stop()]
 

@@ -77,6 +77,9 @@ def learned_costs(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> 
         job, result = job_of(trial), result_of(trial)
         if job is None or result is None or not result.fold_scores:
             continue
+        if result.projected_loss is not None:
+            # It was ended for its losses, and says nothing of what a fit takes.
+            continue
         expected = families[job.family].expected_seconds(scale.fit, job.params)
         n_fits = len(result.fold_scores)
         seen.append(

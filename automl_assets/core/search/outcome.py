@@ -69,6 +69,8 @@ def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel, plan: Sear
         reasons.append(_tie(trial, final, plan))
     if result.get("truncated"):
         reasons.append("fit cut short by the time limit")
+    if result.get("projected_loss") is not None:
+        reasons.append("fit cut short, as it would have stayed far from the best")
     return "; ".join(filter(None, reasons))
 
 

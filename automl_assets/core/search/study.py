@@ -172,10 +172,19 @@ def tell_result(study: optuna.Study, trial: optuna.Trial, result: TrialResult) -
             trial.set_constraint(name, distance)
         trial.set_user_attr(RESULT, result.model_dump(mode="json"))
         if result.pruned:
-            trial.set_user_attr(REASON, "given up: clearly worse than the best after some folds")
+            trial.set_user_attr(REASON, _why_given_up(result))
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, result.score)
+
+
+def _why_given_up(result: TrialResult) -> str:
+    if result.projected_loss is None:
+        return "given up: clearly worse than the best after some folds"
+    return (
+        f"given up: its validation loss would have come to {result.projected_loss:.4g} at best, "
+        f"and above {result.needed_loss:.4g} it is of no use beside the best"
+    )
 
 
 def tell_failure(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:

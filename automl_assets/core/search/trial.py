@@ -4,7 +4,7 @@ import errno
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,11 @@ from automl_assets.core.files import publishing
 from automl_assets.core.metrics import Metric, load_metrics
 from automl_assets.core.package import package_bytes, write_package
 from automl_assets.core.pages import give_back, given_back
+from automl_assets.core.search.curves import Outlook, loss_to_beat
 from automl_assets.core.search.limits import limits_of, violations
 from automl_assets.core.search.measuring import Timers, measure_candidate, seconds_per_row
 from automl_assets.core.search.plan import SearchPlan
-from automl_assets.core.search.selection import SelectionData, take_rows
+from automl_assets.core.search.selection import Fold, SelectionData, prior_prediction, take_rows
 from automl_assets.core.values import Value
 
 PACKAGE, PREDICTIONS, RESULT_FILE = "package", "selection.npy", "result.json"
@@ -51,7 +52,7 @@ class Job(Value):
             over, since a model that is late is better than none.
         row_share: Share of a fit's rows that it sees, where all of them cannot be afforded.
         rival: Scores of the best candidate so far on each fold; a trial that is
-            clearly worse after a fold or two is pruned.
+            clearly worse after a fold or two is pruned, or whose only fit stays far from it.
         rival_number: Of that candidate.
     """
 
@@ -76,6 +77,9 @@ class TrialResult(Value):
         fold_scores: One for each fit.
         fit_seconds: Of all fits.
         n_iterations: Of each fit; empty where the family has none.
+        projected_loss: The lowest validation loss that it could have come to, where its fit was
+            ended since that is far from the best candidate's.
+        needed_loss: What it should have come to.
         train_score: On rows that the first fold was fitted on.
         seconds_per_row: What predicting one row takes, among many; 0 without a time limit.
     """
@@ -89,6 +93,8 @@ class TrialResult(Value):
     package_sha256: str
     truncated: bool
     pruned: bool = False
+    projected_loss: float | None = None
+    needed_loss: float | None = None
     train_score: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     measured: dict[str, float] = Field(default={})
@@ -170,13 +176,14 @@ def make_options(
     seed: int,
     n_threads: int,
     should_stop: Callable[[], bool],
+    outlook: Outlook | None = None,
     n_iterations: int | None = None,
 ) -> FitOptions:
     """Return how to fit, apart from hyperparameters."""
     structure = plan.structure
     if recipe.transform is not None:
         structure = recipe.transform.structure(structure)
-    return FitOptions(
+    options = FitOptions(
         task_type=plan.task_type,
         n_classes=plan.n_classes,
         seed=seed,
@@ -186,6 +193,7 @@ def make_options(
         n_iterations=n_iterations,
         use_gpu=plan.use_gpu and recipe.family.gpu,
     )
+    return options if outlook is None else replace(options, is_hopeless=outlook.is_hopeless)
 
 
 CLEARLY_WORSE = 2.5
@@ -251,6 +259,7 @@ class Fits:
         first: The model of the first fold, the one that is kept.
         prediction: Of the selection rows; NaN where no fold has predicted yet.
         scores: Of each fold.
+        outlook: On the only fit, if it was ended for it.
     """
 
     def __init__(
@@ -272,24 +281,33 @@ class Fits:
         self.n_iterations: list[int] = []
         self.truncated = False
         self.pruned = False
+        self.outlook: Outlook | None = None
 
     def run(self) -> None:
         """Fit and score each fold, unless the trial is hopeless before."""
         sign = 1.0 if self._metric.direction == "minimize" else -1.0
         for number in range(self._data.n_folds):
             self.run_fold(number)
-            if is_hopeless(self.scores, self._job.rival, sign=sign) and self._is_sure():
+            ended = self.outlook is not None
+            hopeless = ended or is_hopeless(self.scores, self._job.rival, sign=sign)
+            if hopeless and self._is_sure():
                 self.pruned = True
                 return
 
+    @property
+    def _of_rival(self) -> np.ndarray | None:
+        """Predictions of the best candidate for all selection rows, if they are there."""
+        file = Path(self._plan.artifacts) / str(self._job.rival_number) / PREDICTIONS
+        return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+
     def _is_sure(self) -> bool:
         """Tell whether a few rows are not the reason that the rival looks better."""
-        file = Path(self._plan.artifacts) / str(self._job.rival_number) / PREDICTIONS
-        if self.prediction is None or not file.exists():
+        of_rival = self._of_rival
+        if self.prediction is None or of_rival is None:
             return True
         first_column = self.prediction.reshape(len(self.prediction), -1)[:, 0]
         rows = np.flatnonzero(~np.isnan(first_column))
-        best = np.load(file, mmap_mode="r", allow_pickle=False)[rows]
+        best = of_rival[rows]
         worse = standard_errors_worse(self._metric, self._data.y[rows], self.prediction[rows], best)
         return worse is None or worse > CLEARLY_WORSE
 
@@ -307,12 +325,14 @@ class Fits:
         if self._job.seconds is not None:
             left = self._started + self._job.seconds - self._clock()
             until = self._clock() + left / (self._data.n_folds - number)
+        outlook = self._outlook(fold, until - self._clock())
         options = make_options(
             self._plan,
             self.recipe,
             seed=self._job.seed,
             n_threads=self._plan.n_threads,
             should_stop=lambda: self._clock() >= until,
+            outlook=outlook,
             n_iterations=self._exact[number] if self._exact else None,
         )
         part = fold.fit
@@ -320,6 +340,8 @@ class Fits:
             part = take_rows(part, _some_rows(len(part.y), self._job))
         model = self.recipe.fit(part, None if self._exact else fold.held_out, options)
         self.truncated |= self._clock() >= until
+        if outlook is not None and outlook.projection is not None:
+            self.outlook = outlook
         prediction = self.recipe.predict(model, fold.held_out.X)
         if self.prediction is None:
             shape = (len(self._data.y), *prediction.shape[1:])
@@ -330,6 +352,19 @@ class Fits:
             self.n_iterations.append(model.n_iterations)
         if self.first is None:
             self.first = model
+
+    def _outlook(self, fold: Fold, seconds: float) -> Outlook | None:
+        """Return what watches the only fit; of several, folds that are over tell more."""
+        if self._data.n_folds > 1 or self._exact or self._job.rival_number is None:
+            return None
+        of_rival = self._of_rival
+        if of_rival is None:
+            return None
+        y = fold.held_out.y
+        without = prior_prediction(fold.fit.y, len(y), self._plan.n_classes)
+        loss = load_metrics()["log_loss" if self._plan.n_classes else "rmse"]
+        bar = loss_to_beat(loss.score(y, of_rival[fold.rows]), loss.score(y, without))
+        return Outlook(bar, clock=self._clock, seconds=seconds)
 
 
 def _some_rows(n_rows: int, job: Job) -> np.ndarray:
@@ -436,6 +471,8 @@ def run_trial(
         package_sha256=digest,
         truncated=fits.truncated,
         pruned=fits.pruned,
+        projected_loss=fits.outlook and fits.outlook.projection,
+        needed_loss=fits.outlook and fits.outlook.bar,
         train_score=None if fits.pruned else _train_score(fits, data, metric),
         curve=model.curve,
         measured=measured,
