@@ -54,11 +54,35 @@ def test_a_curve_that_rises_again_is_projected_from_its_best() -> None:
 
 @pytest.mark.parametrize(
     "losses",
-    [[], [1.0, 0.9, 0.8], [1.0 - 0.01 * k for k in range(40)]],
-    ids=["none", "three", "falling as fast as before"],
+    [[], [1.0, 0.9, 0.8], [1.0] * 8 + [0.9] * 2],
+    ids=["none", "three", "beginning to fall"],
 )
-def test_nobody_can_tell_where_a_curve_ends_that_does_not_slow_down(losses: list[float]) -> None:
+def test_nobody_can_tell_where_a_curve_ends_that_has_just_begun(losses: list[float]) -> None:
     assert projected_loss(losses, n_last=100) is None
+
+
+@given(n=st.integers(2, 50).map(lambda k: 8 * k), more=st.floats(1.0, 50.0))
+def test_a_curve_that_falls_evenly_never_comes_below_its_projection(n: int, more: float) -> None:
+    n_last = math.floor(n * more)
+    curve = [10.0 - 0.001 * k for k in range(n_last)]
+
+    projection = projected_loss(curve[:n], n_last)
+
+    assert projection is not None
+    assert projection <= curve[-1] + 0.01 * more
+
+
+@given(n=st.integers(16, 400), more=st.floats(1.0, 50.0), rate=st.floats(0.001, 0.3))
+def test_a_curve_that_falls_fast_and_then_flat_never_comes_below_its_projection(
+    n: int, more: float, rate: float
+) -> None:
+    n_last = math.floor(n * more)
+    curve = [0.3 + 0.4 * math.exp(-rate * k) for k in range(n_last)]
+
+    projection = projected_loss(curve[:n], n_last)
+
+    assert projection is not None
+    assert projection <= curve[-1] + 1e-3
 
 
 @given(best=st.floats(0.0, 1e6), more=st.floats(0.0, 1e6))
