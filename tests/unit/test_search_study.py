@@ -310,7 +310,7 @@ def test_a_trial_that_was_ended_for_its_losses_tells_them(storage) -> None:
 
     reason = study.trials[0].user_attrs["reason"]
     assert "would have come to 0.3593 at best" in reason
-    assert "above 0.303 it is of no use" in reason
+    assert "above 0.303 it is hardly of use" in reason
 
 
 def test_progress_counts_what_is_over_and_names_what_runs(storage) -> None:

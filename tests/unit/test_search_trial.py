@@ -400,29 +400,32 @@ def test_a_trial_is_given_up_only_where_its_rows_say_so_too(
 
 
 def watched_trial(
-    plan: SearchPlan, monkeypatch: pytest.MonkeyPatch, rival: np.ndarray
-) -> tuple[TrialResult, FitOptions]:
+    plan: SearchPlan, rival: np.ndarray, **changes: Any
+) -> tuple[TrialResult, dict[str, Any]]:
+    """Return what a slow fit comes to beside a rival with these predictions, and its entry."""
     folder = Path(plan.artifacts) / "9"
     folder.mkdir(parents=True)
     np.save(folder / PREDICTIONS, rival.astype(np.float32))
-    spy = Spy(monkeypatch)
     slow = {"learning_rate": 0.002, "num_leaves": 4}
-    job = job_of(rival=(0.5,), rival_number=9, params=slow)
+    job = job_of(rival=(0.5,), rival_number=9, params=slow, **changes)
     result = run(plan, job)
-    return result, spy.fits[0][2]
+    return result, {"job": job.model_dump(mode="json"), "result": result.model_dump(mode="json")}
 
 
+def nearly_right(plan: SearchPlan) -> np.ndarray:
+    data, _ = load_selection(plan)
+    y, classes = data.validation.y, plan.n_classes
+    return 0.98 * np.eye(classes)[y.astype(int)] + 0.02 / classes if classes else y + 0.01
+
+
+@pytest.mark.parametrize("row_share", [1.0, 0.5])
 @pytest.mark.parametrize("task", TASKS)
 def test_a_fit_that_stays_far_from_the_best_is_ended(
-    matrices, tmp_path: Path, monkeypatch, task: str
+    matrices, tmp_path: Path, task: str, row_share: float
 ) -> None:
     plan = plan_of(matrices(task), tmp_path, n_fits=1, **TASKS[task])
-    data, _ = load_selection(plan)
-    y = data.validation.y
-    classes = plan.n_classes
-    right = 0.98 * np.eye(classes)[y.astype(int)] + 0.02 / classes if classes else y + 0.01
 
-    result, options = watched_trial(plan, monkeypatch, right)
+    result, entry = watched_trial(plan, nearly_right(plan), row_share=row_share)
 
     assert result.pruned
     assert not result.truncated
@@ -433,35 +436,43 @@ def test_a_fit_that_stays_far_from_the_best_is_ended(
     assert result.package_sha256 == ""
     assert result.curve
     assert not (Path(plan.artifacts) / "3" / PACKAGE).exists()
-    # Run again from the ledger, it comes to the same model.
-    job = job_of(params={"learning_rate": 0.002, "num_leaves": 4})
-    entry = {"job": job.model_dump(mode="json"), "result": result.model_dump(mode="json")}
     assert replay_trial(plan, entry).score == result.score
-    assert not options.is_hopeless([0.5] * 8, 8)
 
 
-def test_a_fit_that_comes_near_the_best_is_not_ended(matrices, tmp_path: Path, monkeypatch) -> None:
+def test_a_fit_that_comes_near_the_best_is_not_ended(matrices, tmp_path: Path) -> None:
     plan = plan_of(matrices("binary"), tmp_path, n_fits=1)
     run(plan, job_of(number=8))
 
-    result, _ = watched_trial(plan, monkeypatch, predictions(plan, job_of(number=8)))
+    result, _ = watched_trial(plan, predictions(plan, job_of(number=8)))
 
     assert not result.pruned
     assert (result.projected_loss, result.needed_loss) == (None, None)
 
 
-def test_a_fit_that_only_a_few_rows_keep_far_from_the_best_is_no_worse_than_cut_short(
+def test_a_fit_that_was_ended_though_its_rows_are_not_clearly_worse_is_complete(
     matrices, tmp_path: Path, monkeypatch
 ) -> None:
     plan = plan_of(matrices("regression"), tmp_path, n_fits=1, **TASKS["regression"])
-    data, _ = load_selection(plan)
-    monkeypatch.setattr("automl_assets.core.search.trial.CLEARLY_WORSE", math.inf)
+    monkeypatch.setattr(trial, "CLEARLY_WORSE", math.inf)
 
-    result, _ = watched_trial(plan, monkeypatch, data.validation.y)
+    result, entry = watched_trial(plan, nearly_right(plan))
 
     assert not result.pruned
     assert result.projected_loss is not None
     assert (Path(plan.artifacts) / "3" / PACKAGE).exists()
+    again = replay_trial(plan, entry)
+    assert again.score == result.score
+    np.testing.assert_array_equal(again.prediction.astype(np.float32), predictions(plan, job_of()))
+
+
+def test_losses_end_no_fit_where_the_metric_does_not_follow_them(matrices, tmp_path: Path) -> None:
+    plan = plan_of(matrices("regression"), tmp_path, n_fits=1, **TASKS["regression"])
+    plan = plan.model_copy(update={"metric": "mae"})
+
+    result, _ = watched_trial(plan, nearly_right(plan))
+
+    assert result.projected_loss is None
+    assert result.n_iterations == (3000,)
 
 
 def test_of_several_fits_none_is_watched_nor_one_without_a_rival(
@@ -470,13 +481,12 @@ def test_of_several_fits_none_is_watched_nor_one_without_a_rival(
     spy = Spy(monkeypatch)
     run(plan_of(matrices("binary"), tmp_path, n_fits=1), job_of())
     run(plan_of(matrices("binary"), tmp_path, n_fits=1), job_of(rival=(0.1,), rival_number=77))
-    alone = spy.fits[0][2].is_hopeless
     assert all(not fit[2].is_hopeless([9.0] * 800, 800) for fit in spy.fits)
     plan = plan_of(matrices("binary"), tmp_path / "folds", n_fits=4)
     run(plan, job_of(number=9))
     run(plan, job_of(rival=(0.1,) * 4, rival_number=9))
     assert all(not fit[2].is_hopeless([9.0] * 800, 800) for fit in spy.fits)
-    assert not alone([], 0)
+    assert len(spy.fits) == 10
 
 
 def test_one_row_of_many_makes_nothing_clearly_worse() -> None:

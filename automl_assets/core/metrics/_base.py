@@ -33,6 +33,8 @@ class Metric:
         counted: Which rows count, `(n_samples,)` booleans; None: all do.
         bounds: Least and greatest value that it can have. None: 0 to 1 if more is better, else
             0 or more.
+        follows_loss: Whether log loss or RMSE, which families watch while they fit, ranks
+            models much as it does: then losses can tell that a fit is not worth its time.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Metric:
     row_losses: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
     counted: "Callable[[np.ndarray, np.ndarray], np.ndarray] | None" = None
     bounds: tuple[float, float] | None = None
+    follows_loss: bool = False
 
     def error(self, score: float) -> float:
         """Return what is to be small; all metrics of which more is better end at 1."""

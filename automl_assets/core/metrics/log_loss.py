@@ -30,4 +30,5 @@ METRIC = Metric(
     interval="mean",
     score=score,
     row_losses=row_losses,
+    follows_loss=True,
 )

@@ -34,4 +34,5 @@ METRIC = Metric(
     interval="bootstrap",
     bounds=(float("-inf"), 1.0),
     score=score,
+    follows_loss=True,
 )

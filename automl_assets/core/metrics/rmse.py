@@ -20,4 +20,5 @@ METRIC = Metric(
     task_types=frozenset({"regression"}),
     interval="bootstrap",
     score=score,
+    follows_loss=True,
 )

@@ -21,4 +21,5 @@ METRIC = Metric(
     task_types=frozenset({"binary"}),
     interval="delong",
     score=score,
+    follows_loss=True,
 )

@@ -10,10 +10,10 @@ FEWEST_SHARE = 0.125
 """Of what a fit will take, before it is judged. Losses fall slowest at the start where a category
 has many levels: a fit on flights came to 0.292, and after 4 % of it 0.297 seemed the best."""
 
-FAR = 0.05
-"""How far from the best candidate's loss another one is of no use, as a share of that loss, or of
-what it is below the loss without a model, if that is less. Such a candidate is not the best, and
-has next to no weight in an ensemble."""
+FAR, FAR_ERRORS = 0.05, 2.5
+"""How far from the best candidate's loss another one is hardly of use: so large a share of that
+loss, or of what it is below the loss without a model, if that is less; and at least so many
+standard errors of the loss, since what differs by less may be as good."""
 
 
 def projected_loss(losses: Sequence[float], n_last: float) -> float | None:
@@ -50,20 +50,24 @@ def projected_loss(losses: Sequence[float], n_last: float) -> float | None:
     return now - last * steps
 
 
-def loss_to_beat(best: float, without_model: float) -> float:
-    """Return the loss above which a candidate is of no use.
+def loss_to_beat(best: float, without_model: float, *, standard_error: float = 0.0) -> float:
+    """Return the loss above which a candidate is hardly of use.
 
     Args:
         best: Loss of the best candidate on the same rows.
         without_model: Of the prior.
+        standard_error: Of `best`, by the choice of the rows.
 
     Examples:
         >>> round(loss_to_beat(0.2, 0.7), 3)
         0.21
         >>> round(loss_to_beat(0.86, 0.96), 3)
         0.865
+        >>> round(loss_to_beat(0.86, 0.96, standard_error=0.01), 3)
+        0.885
     """
-    return best + FAR * max(0.0, min(best, without_model - best))
+    share = FAR * max(0.0, min(best, without_model - best))
+    return best + max(share, FAR_ERRORS * standard_error)
 
 
 class Outlook:
@@ -72,28 +76,36 @@ class Outlook:
     Args:
         bar: `loss_to_beat`.
         clock: Counts seconds.
-        seconds: What the fit may take; infinite without a limit.
+        until: When the fit ends at the latest, by that clock; infinite without a limit.
 
     Attributes:
         projection: The lowest loss that it could have come to, once that is above the bar.
     """
 
-    def __init__(self, bar: float, *, clock: Callable[[], float], seconds: float) -> None:
+    def __init__(self, bar: float, *, clock: Callable[[], float], until: float) -> None:
         self.bar = bar
         self.projection: float | None = None
-        self._clock, self._seconds, self._started = clock, seconds, clock()
+        self._clock, self._until = clock, until
+        self._first: tuple[int, float] | None = None
 
     def is_hopeless(self, losses: Sequence[float], n_most: int) -> bool:
         """Tell whether the fit will stay above the bar whatever comes, as `FitOptions` asks it."""
-        n = len(losses)
+        n, now = len(losses), self._clock()
+        if self._first is None:
+            # What came before the first iteration says nothing of how long the next ones take.
+            self._first = n, now
         if n < FEWEST_ITERATIONS or n % ASKED_EVERY:
             return False
-        spent = max(self._clock() - self._started, 1e-9)
-        n_last = min(float(n_most), n * max(1.0, self._seconds / spent))
+        n_last = min(float(n_most), n + self._still(n, now))
         if n < FEWEST_SHARE * n_last:
             return False
         projection = projected_loss(losses, n_last)
-        if projection is None or projection <= self.bar:
+        if projection is None or not projection > self.bar:
             return False
         self.projection = projection
         return True
+
+    def _still(self, n: int, now: float) -> float:
+        """Return how many iterations there is time for."""
+        n_first, first = self._first or (n, now)
+        return (n - n_first) * max(0.0, self._until - now) / max(now - first, 1e-9)

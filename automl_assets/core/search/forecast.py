@@ -77,17 +77,18 @@ def learned_costs(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> 
         job, result = job_of(trial), result_of(trial)
         if job is None or result is None or not result.fold_scores:
             continue
-        if result.projected_loss is not None:
-            # It was ended for its losses, and says nothing of what a fit takes.
-            continue
         expected = families[job.family].expected_seconds(scale.fit, job.params)
-        n_fits = len(result.fold_scores)
+        expected *= len(result.fold_scores) * job.row_share / plan.n_threads
+        was_ended = result.projected_loss is not None
+        if was_ended and result.fit_seconds < expected:
+            # A fit that was ended for its losses says at most that others take longer.
+            continue
         seen.append(
             Observation(
                 family=job.family,
-                expected=expected * n_fits * job.row_share / plan.n_threads,
+                expected=expected,
                 seconds=result.fit_seconds,
-                truncated=result.truncated,
+                truncated=result.truncated or was_ended,
             )
         )
     return CostModel(seen)

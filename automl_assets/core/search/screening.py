@@ -1,6 +1,6 @@
 """Whether a trial's time is better spent on another one."""
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from automl_assets.core.families import load_families
 from automl_assets.core.metrics import load_metrics
@@ -10,7 +10,7 @@ from automl_assets.core.search.plan import QUICK, SearchPlan
 from automl_assets.core.search.proposing import PARENT, PLAIN
 from automl_assets.core.search.standing import ranked
 from automl_assets.core.search.study import NOT_BEGUN, job_of, result_of
-from automl_assets.core.search.trial import Job, TrialResult
+from automl_assets.core.search.trial import Job
 
 BEHIND = 1.1
 """A family whose best candidate has so many times the error of the best of all is given no dear
@@ -59,30 +59,25 @@ def _yardsticks(
 def _behind(family: str, trials: list[FrozenTrial], plan: SearchPlan) -> float:
     """Return the error of a family's best candidate over that of the best; 1 if it has none.
 
-    Candidates that the clock cut short, or saw a part of the rows, may show that a family is not
-    behind, never that it is; those that were given up may show both.
+    Candidates whose fit was cut short, or saw a part of the rows, may show that a family is not
+    behind, never that it is.
     """
     metric = load_metrics()[plan.metric]
     leaders = ranked(trials, plan)
+    own = [trial for trial in leaders if (job := job_of(trial)) and job.family == family]
     best = metric.error(leaders[0].value or 0.0) if leaders else 0.0
-    given_up = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    own = [
-        (metric.error(result.score), _is_whole(job, result))
-        for trial in (*leaders, *given_up)
-        if (job := job_of(trial)) and (result := result_of(trial)) and job.family == family
-    ]
-    whole = [error for error, is_whole in own if is_whole]
-    if not whole or best <= 0:
+    if not any(map(_is_whole, own)) or best <= 0:
         return 1.0
-    ratio = min(error for error, _ in own) / best
-    return ratio if ratio <= BEHIND else min(whole) / best
+    ratio = metric.error(own[0].value or 0.0) / best
+    whole = next(trial for trial in own if _is_whole(trial))
+    return ratio if ratio <= BEHIND else metric.error(whole.value or 0.0) / best
 
 
-def _is_whole(job: Job, result: TrialResult) -> bool:
-    if job.origin == QUICK or job.row_share < 1:
+def _is_whole(trial: FrozenTrial) -> bool:
+    job, result = job_of(trial), result_of(trial)
+    if job is None or result is None or job.origin == QUICK:
         return False
-    # What was given up would not have become much better.
-    return result.pruned or not (result.truncated or result.projected_loss is not None)
+    return job.row_share >= 1 and not result.truncated and result.projected_loss is None
 
 
 def affordable(

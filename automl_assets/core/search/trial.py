@@ -294,20 +294,23 @@ class Fits:
                 self.pruned = True
                 return
 
-    @property
-    def _of_rival(self) -> np.ndarray | None:
-        """Predictions of the best candidate for all selection rows, if they are there."""
+    def _of_rival(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return predictions of the best candidate, if they are there."""
         file = Path(self._plan.artifacts) / str(self._job.rival_number) / PREDICTIONS
-        return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+        with suppress(FileNotFoundError):
+            # Losses of float32 are clipped sooner.
+            return np.load(file, mmap_mode="r", allow_pickle=False)[rows].astype(np.float64)
+        return None
 
     def _is_sure(self) -> bool:
         """Tell whether a few rows are not the reason that the rival looks better."""
-        of_rival = self._of_rival
-        if self.prediction is None or of_rival is None:
+        if self.prediction is None:
             return True
         first_column = self.prediction.reshape(len(self.prediction), -1)[:, 0]
         rows = np.flatnonzero(~np.isnan(first_column))
-        best = of_rival[rows]
+        best = self._of_rival(rows)
+        if best is None:
+            return True
         worse = standard_errors_worse(self._metric, self._data.y[rows], self.prediction[rows], best)
         return worse is None or worse > CLEARLY_WORSE
 
@@ -325,7 +328,7 @@ class Fits:
         if self._job.seconds is not None:
             left = self._started + self._job.seconds - self._clock()
             until = self._clock() + left / (self._data.n_folds - number)
-        outlook = self._outlook(fold, until - self._clock())
+        outlook = self._outlook(fold, until)
         options = make_options(
             self._plan,
             self.recipe,
@@ -353,18 +356,29 @@ class Fits:
         if self.first is None:
             self.first = model
 
-    def _outlook(self, fold: Fold, seconds: float) -> Outlook | None:
+    def _outlook(self, fold: Fold, until: float) -> Outlook | None:
         """Return what watches the only fit; of several, folds that are over tell more."""
         if self._data.n_folds > 1 or self._exact or self._job.rival_number is None:
             return None
-        of_rival = self._of_rival
-        if of_rival is None:
+        best = self._of_rival(fold.rows) if self._metric.follows_loss else None
+        if best is None:
             return None
         y = fold.held_out.y
         without = prior_prediction(fold.fit.y, len(y), self._plan.n_classes)
         loss = load_metrics()["log_loss" if self._plan.n_classes else "rmse"]
-        bar = loss_to_beat(loss.score(y, of_rival[fold.rows]), loss.score(y, without))
-        return Outlook(bar, clock=self._clock, seconds=seconds)
+        bar = loss_to_beat(
+            loss.score(y, best),
+            loss.score(y, without),
+            standard_error=_standard_error(loss, y, best),
+        )
+        return Outlook(bar, clock=self._clock, until=until)
+
+
+def _standard_error(metric: Metric, y: np.ndarray, prediction: np.ndarray) -> float:
+    from automl_assets.core.evaluation.row_values import row_values
+
+    values = row_values(metric, y, prediction)
+    return math.inf if values is None else float(values.std()) / math.sqrt(len(values))
 
 
 def _some_rows(n_rows: int, job: Job) -> np.ndarray:
