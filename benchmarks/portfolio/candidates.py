@@ -56,6 +56,21 @@ BY_HAND: dict[str, tuple[Params, ...]] = {
     ),
 }
 
+LARGE_BY_HAND: dict[str, tuple[Params, ...]] = {
+    # Of large tables only what is quick on them is recorded: trees of ever more leaves, which
+    # many rows may bear, else near LightGBM's defaults.
+    "lightgbm": tuple(
+        {
+            "learning_rate": rate,
+            "num_leaves": n_leaves,
+            "feature_fraction": 0.7,
+            "min_data_in_leaf": n_rows,
+        }
+        for n_leaves, n_rows in ((63, 20), (255, 20), (1023, 20), (1023, 5))
+        for rate in (0.05, 0.1)
+    ),
+}
+
 
 @cache
 def family_of(name: str) -> ModelFamily:
@@ -84,16 +99,26 @@ def points(family: str, n: int, *, seed: int) -> list[Params]:
     ]
 
 
-def candidates(families: Sequence[str], *, seed: int) -> Iterator[tuple[str, str, Params]]:
-    """Yield (identifier, family, params): all defaults first, then families in turns."""
+def candidates(
+    families: Sequence[str], *, seed: int, large: bool = False
+) -> Iterator[tuple[str, str, Params]]:
+    """Yield (identifier, family, params): all defaults first, then families in turns.
+
+    Args:
+        large: Whether those for tables of many rows, which are fewer.
+    """
+    n_points, by_hand = N_POINTS, BY_HAND
+    if large:
+        n_points, by_hand = dict.fromkeys(LARGE_BY_HAND, 0), LARGE_BY_HAND
+        families = [family for family in families if family in by_hand]
     for family in families:
         yield f"{family}-default", family, {}
     queues = {
         family: [
-            *BY_HAND.get(family, ()),
+            *by_hand.get(family, ()),
             *points(family, n, seed=seed),
         ]
-        for family, n in N_POINTS.items()
+        for family, n in n_points.items()
         if family in families
     }
     longest = max(map(len, queues.values()))

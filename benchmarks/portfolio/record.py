@@ -1,6 +1,7 @@
 """Record how candidates do on tables, each run a row.
 
     python benchmarks/portfolio/record.py --tables FOLDER --cpu-seconds 1200
+    python benchmarks/portfolio/record.py --tables FOLDER --large --limit 30 --default-limit 30
 
 Rows go through the platform's own encoding and families: fitted on 60 % of a table,
 stopped on 20 %, scored on the 20 % that no fit saw. A run that is in the file already is
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from candidates import N_POINTS, candidates, family_of
-from catalog import TABLES, Table
+from catalog import LARGE_TABLES, TABLES, Table
 
 from automl_assets.core.code_version import code_version
 from automl_assets.core.families import (
@@ -148,10 +149,15 @@ def described(data: Data) -> dict:
 
 
 def plan(
-    tables: list[Data], done: set[tuple[str, str]], families: Sequence[str], *, seed: int
+    tables: list[Data],
+    done: set[tuple[str, str]],
+    families: Sequence[str],
+    *,
+    seed: int,
+    large: bool,
 ) -> Iterator[tuple[Data, str, ModelFamily, Params]]:
     """Yield what is still to be run: each candidate, as drawn, on all tables before the next."""
-    for identifier, name, drawn in candidates(families, seed=seed):
+    for identifier, name, drawn in candidates(families, seed=seed, large=large):
         family = family_of(name)
         for data in tables:
             if (data.table.name, identifier) in done:
@@ -165,25 +171,29 @@ def main() -> None:
     """Record until everything is recorded or the time is used up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, help="what tables.py wrote")
-    parser.add_argument("--output", type=Path, default=HERE / "runs.csv")
+    parser.add_argument("--large", action="store_true", help="the tables of many rows")
+    parser.add_argument("--output", type=Path, help="runs.csv or large_runs.csv beside this file")
     parser.add_argument("--cpu-seconds", type=float, default=1200.0)
     parser.add_argument("--limit", type=float, default=6.0, help="CPU seconds of one fit")
     parser.add_argument("--default-limit", type=float, default=12.0, help="of one with defaults")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--families", nargs="*", default=list(N_POINTS))
     options = parser.parse_args()
+    options.output = options.output or HERE / ("large_runs.csv" if options.large else "runs.csv")
     warnings.simplefilter("ignore")
     done = set()
     if options.output.exists():
         with options.output.open(newline="") as file:
             done = {(row["table"], row["candidate"]) for row in csv.DictReader(file)}
-    tables = [load(table, options.tables, options.tables.parent / "matrices") for table in TABLES]
+    matrices = options.tables.parent / "matrices"
+    catalog = LARGE_TABLES if options.large else TABLES
+    tables = [load(table, options.tables, matrices) for table in catalog]
     is_new = not options.output.exists()
     with options.output.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         if is_new:
             writer.writeheader()
-        runs = plan(tables, done, options.families, seed=options.seed)
+        runs = plan(tables, done, options.families, seed=options.seed, large=options.large)
         for data, identifier, family, drawn in runs:
             if time.process_time() > options.cpu_seconds:
                 print("The time is used up; the same command goes on.")

