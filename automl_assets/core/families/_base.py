@@ -140,8 +140,8 @@ class FitOptions:
         should_stop: Asked between iterations; True ends the fit with the model
             so far. Families without iterations ignore it, and may be killed.
         is_hopeless: Asked between iterations with the validation loss after each so far (log
-            loss, or root mean squared error) and the most iterations there may be; True ends
-            the fit as well.
+            loss, or root mean squared error, of the rows whose class the fit knows) and the
+            most iterations there may be; True ends the fit as well.
         structure: What the model's shape must obey.
         n_iterations: Exactly so many iterations, without early stopping: to fit
             again what an earlier fit found. Families without iterations ignore it.
