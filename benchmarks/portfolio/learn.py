@@ -1,6 +1,6 @@
 """Learn the portfolio from recorded runs.
 
-    python benchmarks/portfolio/learn.py --date 2026-11-21
+    python benchmarks/portfolio/learn.py --date 2026-11-22
 
 Picks greedily what lowers the mean regret over tables most for its cost, after the two
 baselines that every search tries first (the greedy step of Feurer et al. 2022, "Auto-Sklearn

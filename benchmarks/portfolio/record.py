@@ -1,7 +1,7 @@
 """Record how candidates do on tables, each run a row.
 
     python benchmarks/portfolio/record.py --tables FOLDER --cpu-seconds 1200
-    python benchmarks/portfolio/record.py --tables FOLDER --large --limit 30 --default-limit 30
+    python benchmarks/portfolio/record.py --tables FOLDER --large --limit 20 --default-limit 20
 
 Rows go through the platform's own encoding and families: fitted on 60 % of a table,
 stopped on 20 %, scored on the 20 % that no fit saw. A run that is in the file already is

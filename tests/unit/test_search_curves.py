@@ -44,7 +44,7 @@ def test_a_curve_that_falls_as_a_power_never_comes_below_its_projection(
 
 
 def test_a_flat_curve_is_projected_where_it_is() -> None:
-    assert projected_loss([0.5] * 40, n_last=3000) == 0.5
+    assert projected_loss([0.6] + [0.5] * 39, n_last=3000) == 0.5
 
 
 def test_a_curve_that_rises_again_is_projected_from_its_best() -> None:
@@ -54,22 +54,39 @@ def test_a_curve_that_rises_again_is_projected_from_its_best() -> None:
 
 @pytest.mark.parametrize(
     "losses",
-    [[], [1.0, 0.9, 0.8], [1.0] * 8 + [0.9] * 2],
-    ids=["none", "three", "beginning to fall"],
+    [
+        [],
+        [1.0, 0.9, 0.8],
+        [1.0] * 8 + [0.9] * 2,
+        [1.0] + [1.1] * 15,
+        [1.0 - 0.01 * k for k in range(40)],
+    ],
+    ids=["none", "three", "beginning to fall", "not falling yet", "falling ever faster"],
 )
 def test_nobody_can_tell_where_a_curve_ends_that_has_just_begun(losses: list[float]) -> None:
     assert projected_loss(losses, n_last=100) is None
 
 
-@given(n=st.integers(2, 50).map(lambda k: 8 * k), more=st.floats(1.0, 50.0))
-def test_a_curve_that_falls_evenly_never_comes_below_its_projection(n: int, more: float) -> None:
+@given(
+    n=st.integers(2, 50).map(lambda k: ASKED_EVERY * k),
+    more=st.floats(1.0, 50.0),
+    growth=st.floats(0.9, 1.2),
+)
+def test_falls_that_still_grow_a_little_are_projected_to_go_on_so(
+    n: int, more: float, growth: float
+) -> None:
     n_last = math.floor(n * more)
-    curve = [10.0 - 0.001 * k for k in range(n_last)]
+
+    def fallen(k: int) -> float:
+        doublings = math.log2(k)
+        return doublings if growth == 1 else (growth**doublings - 1) / (growth - 1)
+
+    curve = [10.0 - 0.1 * fallen(k) for k in range(1, n_last + 1)]
 
     projection = projected_loss(curve[:n], n_last)
 
     assert projection is not None
-    assert projection <= curve[-1] + 0.01 * more
+    assert projection <= curve[-1] + 1e-9
 
 
 @given(n=st.integers(16, 400), more=st.floats(1.0, 50.0), rate=st.floats(0.001, 0.3))
@@ -81,8 +98,9 @@ def test_a_curve_that_falls_fast_and_then_flat_never_comes_below_its_projection(
 
     projection = projected_loss(curve[:n], n_last)
 
-    assert projection is not None
-    assert projection <= curve[-1] + 1e-3
+    # Before the first time constant is over, nobody can tell.
+    assert projection is not None or rate * n < 1.5
+    assert projection is None or projection <= curve[-1] + 1e-3
 
 
 @given(best=st.floats(0.0, 1e6), more=st.floats(0.0, 1e6))
@@ -98,7 +116,7 @@ def test_a_best_candidate_that_is_worse_than_no_model_is_to_be_beaten_itself() -
 
 
 def first_end(curve: list[float], bar: float, n_most: int) -> int | None:
-    outlook = Outlook(bar, clock=still(), until=math.inf)
+    outlook = Outlook(lambda: bar, clock=still(), until=math.inf)
     for n in range(1, len(curve) + 1):
         if outlook.is_hopeless(curve[:n], n_most):
             assert outlook.projection is not None
@@ -128,7 +146,7 @@ def test_a_fit_that_comes_below_the_bar_is_never_ended() -> None:
 def run_until(curve: list[float], bar: float, *, until: float, setup: float) -> int | None:
     """Return the iteration after which a fit with one iteration a second is ended."""
     now = 0.0
-    outlook = Outlook(bar, clock=lambda: now, until=until)
+    outlook = Outlook(lambda: bar, clock=lambda: now, until=until)
     now = setup
     for n in range(1, len(curve) + 1):
         now += 1.0

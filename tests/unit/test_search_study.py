@@ -305,12 +305,12 @@ def test_a_pruned_trial_is_settled_and_not_ranked(storage) -> None:
 
 def test_a_trial_that_was_ended_for_its_losses_tells_them(storage) -> None:
     study = opened(make_plan(), storage)
-    ended = make_result(0.1, pruned=True, projected_loss=0.35931, needed_loss=0.303)
+    ended = make_result(0.1, pruned=True, projected_loss=0.35931, needed_loss=0.3031234)
     tell_result(study, claim(study, make_plan()).trial, ended)
 
     reason = study.trials[0].user_attrs["reason"]
-    assert "would have come to 0.3593 at best" in reason
-    assert "above 0.303 it is hardly of use" in reason
+    assert "would have come to 0.35931 at best" in reason
+    assert "above 0.303123 it is hardly of use" in reason
 
 
 def test_progress_counts_what_is_over_and_names_what_runs(storage) -> None:

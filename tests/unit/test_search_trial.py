@@ -26,6 +26,7 @@ from automl_assets.core.feature_sets import FeatureSet, FeatureTransform, write_
 from automl_assets.core.metrics import load_metrics
 from automl_assets.core.predictor import load_predictor
 from automl_assets.core.search import trial
+from automl_assets.core.search.curves import Outlook, loss_to_beat
 from automl_assets.core.search.measuring import Timers
 from automl_assets.core.search.plan import SearchPlan
 from automl_assets.core.search.replay import replay_trial
@@ -437,6 +438,68 @@ def test_a_fit_that_stays_far_from_the_best_is_ended(
     assert result.curve
     assert not (Path(plan.artifacts) / "3" / PACKAGE).exists()
     assert replay_trial(plan, entry).score == result.score
+
+
+class Outlooks:
+    """Stands before `Outlook`, and notes what each was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[Outlook, float]] = []
+
+        def make(bar: Callable[[], float], *, clock: Callable[[], float], until: float) -> Outlook:
+            outlook = Outlook(bar, clock=clock, until=until)
+            self.made.append((outlook, until))
+            return outlook
+
+        monkeypatch.setattr(trial, "Outlook", make)
+
+
+def test_what_a_fit_has_to_come_to_is_found_from_the_rows_of_the_best(
+    matrices, tmp_path: Path, monkeypatch
+) -> None:
+    plan = plan_of(matrices("binary"), tmp_path, n_fits=1)
+    data, _ = load_selection(plan)
+    y, n = data.validation.y.astype(int), len(data.validation.y)
+    said = np.where(np.random.default_rng(0).random(n) < 0.8, 0.9, 0.2)
+    rival = np.where(np.eye(2)[y] == 1, said[:, None], 1.0 - said[:, None])
+    outlooks = Outlooks(monkeypatch)
+
+    watched_trial(plan, rival)
+
+    losses = -np.log(said.astype(np.float32).astype(np.float64))
+    share = float(data.train.y.mean())
+    prior = float(-np.log(np.where(y == 1, share, 1.0 - share)).mean())
+    best, error = float(losses.mean()), float(losses.std()) / math.sqrt(n)
+    expected = loss_to_beat(best, prior, standard_error=error)
+    assert expected > loss_to_beat(best, prior)
+    assert outlooks.made[0][0].bar == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_the_best_was_sure_of_and_wrong_counts_in_full(
+    matrices, tmp_path: Path, monkeypatch
+) -> None:
+    plan = plan_of(matrices("binary"), tmp_path, n_fits=1)
+    data, _ = load_selection(plan)
+    wrong = 1.0 - np.eye(2)[data.validation.y.astype(int)]
+    outlooks = Outlooks(monkeypatch)
+
+    watched_trial(plan, wrong)
+
+    # float32 would be clipped at 16 nats.
+    assert outlooks.made[0][0].bar > 30.0
+
+
+def test_a_fit_is_judged_by_the_time_that_it_has(matrices, tmp_path: Path, monkeypatch) -> None:
+    plan = plan_of(matrices("binary"), tmp_path, n_fits=1)
+    outlooks = Outlooks(monkeypatch)
+    job = job_of(rival=(0.5,), rival_number=9)
+
+    run(plan, job.model_copy(update={"seconds": 50.0}), clock=lambda: 7.0)
+    run(plan, job, clock=lambda: 7.0)
+
+    assert [until for _, until in outlooks.made] == [57.0, math.inf]
+    # There is nothing to compare with.
+    assert outlooks.made[0][0].bar == math.inf
 
 
 def test_a_fit_that_comes_near_the_best_is_not_ended(matrices, tmp_path: Path) -> None:

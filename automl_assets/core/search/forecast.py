@@ -81,7 +81,7 @@ def learned_costs(trials: list[FrozenTrial], plan: SearchPlan, scale: Scale) -> 
         expected *= len(result.fold_scores) * job.row_share / plan.n_threads
         was_ended = result.projected_loss is not None
         if was_ended and result.fit_seconds < expected:
-            # A fit that was ended for its losses says at most that others take longer.
+            # A fit that was ended for its losses says no more than that others may take longer.
             continue
         seen.append(
             Observation(

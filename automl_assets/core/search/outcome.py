@@ -70,7 +70,7 @@ def _reason(trial: FrozenTrial, best: FrozenTrial, final: FinalModel, plan: Sear
     if result.get("truncated"):
         reasons.append("fit cut short by the time limit")
     if result.get("projected_loss") is not None:
-        reasons.append("fit cut short, as it would have stayed far from the best")
+        reasons.append("fit cut short by its losses")
     return "; ".join(filter(None, reasons))
 
 

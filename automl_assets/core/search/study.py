@@ -182,8 +182,8 @@ def _why_given_up(result: TrialResult) -> str:
     if result.projected_loss is None:
         return "given up: clearly worse than the best after some folds"
     return (
-        f"given up: its validation loss would have come to {result.projected_loss:.4g} at best in "
-        f"its time, and above {result.needed_loss:.4g} it is hardly of use beside the best"
+        f"given up: its validation loss would have come to {result.projected_loss:.6g} at best, "
+        f"and above {result.needed_loss:.6g} it is hardly of use beside the best"
     )
 
 

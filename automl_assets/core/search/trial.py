@@ -360,18 +360,22 @@ class Fits:
         """Return what watches the only fit; of several, folds that are over tell more."""
         if self._data.n_folds > 1 or self._exact or self._job.rival_number is None:
             return None
-        best = self._of_rival(fold.rows) if self._metric.follows_loss else None
-        if best is None:
+        if not self._metric.follows_loss:
             return None
-        y = fold.held_out.y
+        return Outlook(lambda: self._loss_to_beat(fold), clock=self._clock, until=until)
+
+    def _loss_to_beat(self, fold: Fold) -> float:
+        """Return what the only fit has to come to; infinite without predictions of the best."""
+        best, y = self._of_rival(fold.rows), fold.held_out.y
+        if best is None:
+            return math.inf
         without = prior_prediction(fold.fit.y, len(y), self._plan.n_classes)
         loss = load_metrics()["log_loss" if self._plan.n_classes else "rmse"]
-        bar = loss_to_beat(
+        return loss_to_beat(
             loss.score(y, best),
             loss.score(y, without),
             standard_error=_standard_error(loss, y, best),
         )
-        return Outlook(bar, clock=self._clock, until=until)
 
 
 def _standard_error(metric: Metric, y: np.ndarray, prediction: np.ndarray) -> float:
