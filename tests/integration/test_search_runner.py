@@ -259,7 +259,7 @@ def test_a_second_supervisor_is_refused(tmp_path: Path) -> None:
             run(tmp_path, plan)
 
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=20)
+        process.wait(timeout=120)
     assert workers(tmp_path) == []
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
         alive = [*workers(tmp_path), *(child.pid for child in children(tmp_path))]
 
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
     # The last of them are reaped by whoever adopts orphans.
     wait_until(lambda: not any(map(psutil.pid_exists, alive)), seconds=2)
